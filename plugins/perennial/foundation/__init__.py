@@ -1,0 +1,1 @@
+"""What every room may rely on: errors, settings, days and the clock, documents read from disk."""

@@ -1,0 +1,67 @@
+"""YAML files read into frozen models, with errors that name file, field and value."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from perennial.foundation.errors import BadConfig
+
+
+class Document(BaseModel):
+    """The base of everything a person writes in YAML: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+D = TypeVar("D", bound=Document)
+
+
+class _StrictLoader(yaml.CSafeLoader):
+    """Safe YAML that refuses a key written twice, which plain YAML silently lets win."""
+
+
+def _mapping_without_repeats(loader: _StrictLoader, node: yaml.MappingNode) -> dict[object, object]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", key_node.start_mark)
+        seen.add(key)
+    return yaml.CSafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_repeats)
+
+
+def read_document(path: Path, model: type[D]) -> D:
+    """
+    Read one YAML file as `model`.
+
+    Raises BadConfig naming the file, the field, what is wrong with it and the value.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    except FileNotFoundError as error:
+        raise BadConfig(f"{path}: no such file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise BadConfig(f"{path}: expected a mapping of fields at the top, got {type(content).__name__}.")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise BadConfig("\n".join(_problems(path, error))) from error
+
+
+def _problems(path: Path, error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+        if problem["type"] == "extra_forbidden":
+            yield f"{path}: unknown field {field} (value {problem['input']!r}). Remove it or correct its spelling."
+        elif problem["type"] == "missing":
+            yield f"{path}: field {field} is missing."
+        else:
+            yield f"{path}: field {field}: {problem['msg']} (got {problem['input']!r})."

@@ -1,0 +1,120 @@
+"""The one reader of the environment."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from perennial.foundation.errors import BadConfig
+
+PREFIX = "PERENNIAL_"
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, by `PERENNIAL_<NAME>` in the environment. Frozen once read."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(REPOSITORY / "var", description="Everything Perennial writes lives below this folder.")
+    include: Path = Field(REPOSITORY / "include", description="SQL, sources, expectations, rules and templates.")
+    inbox: Path | None = Field(None, description="Where source files arrive. Default: <home>/inbox.")
+    warehouse: str | None = Field(None, description="Warehouse URL. Default: duckdb:///<home>/warehouse.duckdb.")
+    ledger: str | None = Field(None, description="Ledger URL. Default: sqlite:///<home>/ledger/ledger.sqlite.")
+
+    timezone: str = Field("Europe/Berlin", description="The business time zone: it decides where a day ends.")
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="The business currency, ISO 4217.")
+    now: AwareDatetime | None = Field(None, description="The demo clock: when set, it is always this moment.")
+    memory_limit: str = Field("4GB", description="What the warehouse engine may use.")
+    lock_timeout: float = Field(60, ge=0, description="Seconds to wait for another writer of the warehouse file.")
+
+    delivery: Literal["mailbox", "smtp"] = Field(
+        "mailbox", description="mailbox: .eml files below <home>, nothing real is ever sent. smtp: real mail."
+    )
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = Field(2525, gt=0, lt=65536)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_timeout: float = Field(30, gt=0, description="Seconds without an answer after which the server is given up.")
+    sender: str = Field("Perennial Demo Shop <hello@shop.example>", description="The From header.")
+    postal_address: str = Field("Perennial Demo Shop, 1 Garden Lane, 10115 Berlin", description="Shown in each footer.")
+    public_url: str = Field("http://127.0.0.1:8025", description="Where people reach the public web app.")
+    secret: SecretStr | None = Field(None, description="Signs unsubscribe links. Default: generated once into <home>.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError("is not an IANA time zone such as Europe/Berlin") from error
+        return name
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def inbox_dir(self) -> Path:
+        return self.inbox or self.home / "inbox"
+
+    @property
+    def landing_dir(self) -> Path:
+        """Source files exactly as taken. Precious: back it up."""
+        return self.home / "landing"
+
+    @property
+    def ledger_dir(self) -> Path:
+        """Frozen decisions, the embedded ledger and the hand-off journals. Precious: back it up."""
+        return self.home / "ledger"
+
+    @property
+    def mailbox_dir(self) -> Path:
+        return self.home / "mailbox"
+
+    @property
+    def published_dir(self) -> Path:
+        """What BI tools and people read."""
+        return self.home / "published"
+
+    @property
+    def warehouse_url(self) -> str:
+        return self.warehouse or f"duckdb:///{self.home / 'warehouse.duckdb'}"
+
+    @property
+    def ledger_url(self) -> str:
+        return self.ledger or f"sqlite:///{self.ledger_dir / 'ledger.sqlite'}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """
+    Read the environment; `overrides` win over it.
+
+    Raises BadConfig naming the variable, its value (secrets excepted) and what is allowed.
+    """
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+    )
+    if unknown:
+        known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+        raise BadConfig(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            + ("" if _is_secret(problem["loc"]) else f" (got {problem['input']!r})")
+            for problem in error.errors()
+        )
+        raise BadConfig(f"Bad setting. {problems}") from error
+
+
+def _is_secret(location: tuple[int | str, ...]) -> bool:
+    return any(word in str(part) for part in location for word in ("secret", "password"))
