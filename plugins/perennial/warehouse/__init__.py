@@ -1,0 +1,7 @@
+"""The warehouse: tables declared by SQL files, made by an engine that can be exchanged."""
+
+from perennial.warehouse.duckdb_engine import Warehouse, open_warehouse
+from perennial.warehouse.materialize import Build, Materializer, Progress
+from perennial.warehouse.model import Model, read_model, read_models
+
+__all__ = ["Build", "Materializer", "Model", "Progress", "Warehouse", "open_warehouse", "read_model", "read_models"]

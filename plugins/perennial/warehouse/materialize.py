@@ -1,0 +1,266 @@
+"""
+Making tables from models: whole, or only where something changed.
+
+A *touched set* `touched.<keys>(key)` holds the keys whose rows may have to change: `touched.days`,
+`touched.customers`, … It starts from the raw rows that came since the last settled run. Each build that changes rows
+adds the keys of those rows, before and after, in the transaction of the build, so the sets are right wherever a run is
+killed; they are emptied when a run has refreshed everything (`settle`). A table that has a key column is read by a
+`replace_<keys>` model only at its touched keys: the models say nothing of it, the engine filters.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
+
+import pyarrow as pa
+from sqlglot import exp
+
+from perennial.foundation.errors import Permanent
+from perennial.warehouse.duckdb_engine import Warehouse
+from perennial.warehouse.model import DIALECT, Model
+
+log = logging.getLogger(__name__)
+
+_KEY_TYPES = {"days": "date"}  # every other key is text
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the warehouse is refreshed: all raw rows up to `batch_id`, as of the end of `day`."""
+
+    batch_id: int
+    day: date
+
+    @classmethod
+    def read(cls, warehouse: Warehouse) -> Self | None:
+        """None where no run has been settled yet."""
+        warehouse.create("state.progress", {"batch_id": "bigint", "day": "date"})
+        rows = warehouse.query("select batch_id, day from state.progress").to_pylist()
+        return cls(**rows[0]) if rows else None
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one build did."""
+
+    table: str
+    how: str  # rebuilt | replaced | history
+    rows: int
+    seconds: float
+
+
+class Materializer:
+    """Builds models of one set, as of one day."""
+
+    def __init__(self, warehouse: Warehouse, models: Mapping[str, Model], day: date) -> None:
+        self.warehouse = warehouse
+        self.models = models
+        self.day = day
+        self.settled = Progress.read(warehouse)
+        warehouse.create("state.tables", {"table_name": "text", "fingerprint": "text"})
+        warehouse.create(
+            "state.builds",
+            {"day": "date", "table_name": "text", "how": "text", "row_count": "bigint", "seconds": "double"},
+        )
+        for key in {key for model in models.values() for key in model.keys}:
+            warehouse.create(f"touched.{key}", {"key": _KEY_TYPES.get(key, "text")})
+
+    def seed(self) -> None:
+        """Touch what came since the last settled run: new rows, rows of replaced files, rows whose day has now come."""
+        if self.settled is None:
+            return
+        for model in self.models.values():
+            raw = f"raw.{model.table.partition('.')[2]}"
+            if model.schema != "staging" or not model.replaces or not self.warehouse.has(raw):
+                continue
+            column = model.keys[model.replaces]
+            self.warehouse.execute(
+                f"""
+                insert into touched.{model.replaces}
+                select distinct {column} from {raw}
+                where (_batch_id > $batch_id
+                    or (_source, _file) in (select source, file from raw.files where batch_id > $batch_id)
+                    or (_day > $settled_day and _day <= $day))
+                    and {column} not in (select key from touched.{model.replaces})
+                """,
+                batch_id=self.settled.batch_id,
+                settled_day=self.settled.day,
+                day=self.day,
+            )
+
+    def build(self, model: Model) -> Build:
+        """Bring one table up to date, in one transaction; raises Permanent when its grain does not hold."""
+        started = time.monotonic()
+        lineage = self._lineage(model)
+        exists = self.warehouse.has(model.table)
+        with self.warehouse.transaction():
+            if model.refresh == "history" and exists:
+                how, rows = "history", self._history(model)
+            elif model.replaces and exists and self.settled and self._built_as(model.table) == lineage:
+                how, rows = "replaced", self._replace(model, model.replaces)
+            else:
+                how, rows = "rebuilt", self._rebuild(model, exists=exists)
+            self._remember(model.table, lineage)
+            seconds = time.monotonic() - started
+            self.warehouse.execute(
+                "insert into state.builds values ($day, $name, $how, $rows, $seconds)",
+                day=self.day,
+                name=model.table,
+                how=how,
+                rows=rows,
+                seconds=round(seconds, 3),
+            )
+        log.info("%s: %s, %s rows, %.2f s", model.table, how, f"{rows:,}", seconds)
+        return Build(model.table, how, rows, seconds)
+
+    def settle(self) -> None:
+        """Everything is refreshed: remember how far, and empty the touched sets."""
+        with self.warehouse.transaction():
+            batch = self.warehouse.value("select coalesce(max(batch_id), 0) from raw.files")
+            self.warehouse.execute("delete from state.progress")
+            self.warehouse.execute("insert into state.progress values ($batch, $day)", batch=batch, day=self.day)
+            for key in {key for model in self.models.values() for key in model.keys}:
+                self.warehouse.execute(f"delete from touched.{key}")
+
+    def load_rules(self, table: str, rows: pa.Table) -> None:
+        """Load a rule book as a table; models that read it are rebuilt whole when it changed."""
+        fingerprint = _hash(rows.schema.to_string(), rows.to_pylist())
+        if self.warehouse.has(table) and self._built_as(table) == fingerprint:
+            return
+        with self.warehouse.transaction():
+            self.warehouse.drop(table)
+            self.warehouse.load(table, rows)
+            self._remember(table, fingerprint)
+
+    def _rebuild(self, model: Model, *, exists: bool) -> int:
+        new = f"{model.table}__new"
+        self.warehouse.drop(new)
+        self.warehouse.create_as(new, self._sql(model))
+        self._check_grain(model, new)
+        if exists and self.settled:
+            changed = self._difference(model.table, new)
+            for key, column in model.keys.items():
+                self._touch(key, column, changed)
+        self.warehouse.swap(new, model.table)
+        return self._count(model.table)
+
+    def _replace(self, model: Model, key: str) -> int:
+        if model.via:
+            self._touch_via(model, key, model.via)
+        column = model.keys[key]
+        touched = f"{column} in (select key from touched.{key})"
+        if not self.warehouse.value(f"select count(*) from touched.{key}"):
+            return 0
+        self.warehouse.execute("drop table if exists replacement")
+        self.warehouse.create_as("replacement", self._sql(model, touched=key), temporary=True)
+        self._check_grain(model, "replacement")
+        for other, other_column in model.keys.items():
+            if other != key:
+                self._touch(other, other_column, f"(select * from {model.table} where {touched})")
+                self._touch(other, other_column, "replacement")
+        self.warehouse.execute(f"delete from {model.table} where {touched}")
+        self.warehouse.execute(f"insert into {model.table} by name select * from replacement")
+        return self._count("replacement")
+
+    def _history(self, model: Model) -> int:
+        new = f"{model.table}__new"
+        self.warehouse.drop(new)
+        self.warehouse.create_as(new, self._sql(model))
+        self._check_grain(model, new)
+        self.warehouse.create(model.table, self.warehouse.columns(new))
+        self.warehouse.execute(f"delete from {model.table} where day = $day", day=self.day)
+        self.warehouse.execute(f"insert into {model.table} by name select * from {new}")
+        rows = self._count(new)
+        self.warehouse.drop(new)
+        return rows
+
+    def _sql(self, model: Model, touched: str | None = None) -> str:
+        """The model's SELECT for the day; with `touched`, its inputs only at the touched keys."""
+        query = model.query.copy()
+        for placeholder in list(query.find_all(exp.Placeholder)):
+            placeholder.replace(exp.cast(exp.Literal.string(self.day.isoformat()), "date"))
+        if touched:
+            for table in list(query.find_all(exp.Table)):
+                column = self._keys_of(f"{table.db}.{table.name}").get(touched) if table.db else None
+                if column:
+                    picked = (
+                        f"select * from {table.db}.{table.name} where {column} in (select key from touched.{touched})"
+                    )
+                    table.replace(
+                        exp.maybe_parse(f"({picked}) as {table.alias_or_name}", into=exp.Table, dialect=DIALECT)
+                    )
+        return query.sql(self.warehouse.dialect, comments=False)
+
+    def _keys_of(self, table: str) -> Mapping[str, str]:
+        """A model's keys; raw rows are picked by the key of the staging table made from them."""
+        schema, _, name = table.partition(".")
+        model = self.models.get(f"staging.{name}" if schema == "raw" else table)
+        if model is None:
+            return {}
+        return {model.replaces: model.keys[model.replaces]} if schema == "raw" and model.replaces else model.keys
+
+    def _difference(self, old: str, new: str) -> str:
+        """The rows that only one of the two tables has; all rows of both when their columns differ."""
+        if self.warehouse.columns(old) != self.warehouse.columns(new):
+            return f"(select * from {old} union all by name select * from {new})"
+        added = f"(select * from {new} except select * from {old})"
+        removed = f"(select * from {old} except select * from {new})"
+        return f"({added} union all {removed})"
+
+    def _touch(self, key: str, column: str, rows: str) -> None:
+        self.warehouse.execute(
+            f"insert into touched.{key} select distinct {column} from {rows}"
+            f" where {column} is not null and {column} not in (select key from touched.{key})"
+        )
+
+    def _touch_via(self, model: Model, key: str, via: str) -> None:
+        for table in sorted(model.depends_on):
+            keys = self._keys_of(table)
+            if key in keys and via in keys:
+                self._touch(
+                    key, keys[key], f"(select * from {table} where {keys[via]} in (select key from touched.{via}))"
+                )
+
+    def _check_grain(self, model: Model, table: str) -> None:
+        grain = ", ".join(model.grain)
+        missing = " or ".join(f"{column} is null" for column in model.grain)
+        repeated = self.warehouse.query(
+            f"select {grain}, count(*) as copies from {table} group by {grain} having count(*) > 1 or {missing} limit 3"
+        ).to_pylist()
+        if repeated:
+            raise Permanent(
+                f"{model.path}: grain ({grain}) does not hold, for example {repeated[0]}. "
+                f"The old {model.table} is kept. Correct the SQL, or the data it reads."
+            )
+
+    def _lineage(self, model: Model) -> str:
+        """Fingerprint of the model and of all that it is made from, rule books included."""
+        parts = [model.fingerprint]
+        for table in sorted(model.depends_on):
+            upstream = self.models.get(table)
+            parts.append(self._lineage(upstream) if upstream else self._built_as(table) or "")
+        return _hash(*parts)
+
+    def _built_as(self, table: str) -> str | None:
+        found = self.warehouse.value("select fingerprint from state.tables where table_name = $name", name=table)
+        return None if found is None else str(found)
+
+    def _remember(self, table: str, fingerprint: str) -> None:
+        self.warehouse.execute("delete from state.tables where table_name = $name", name=table)
+        self.warehouse.execute("insert into state.tables values ($name, $print)", name=table, print=fingerprint)
+
+    def _count(self, table: str) -> int:
+        return self.warehouse.count(f"select count(*) from {table}")
+
+
+def build_all(materializer: Materializer, tables: Iterable[str]) -> dict[str, int]:
+    """Build `tables` in the given order; rows of each."""
+    return {table: materializer.build(materializer.models[table]).rows for table in tables}
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

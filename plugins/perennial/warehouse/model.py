@@ -1,0 +1,197 @@
+"""
+A model: one table, declared by one SQL file `include/sql/<schema>/<table>.sql`.
+
+The file is one SELECT in DuckDB SQL under a header:
+
+    -- What each customer did on each day. One row per customer per day.
+    -- grain:   customer_id, day
+    -- refresh: replace_days
+    -- keys:    days = day, customers = customer_id
+    -- pii:     none
+
+`grain` is the unique key, checked before a build is let in. `refresh` is one of
+
+- `rebuild`: the whole table anew;
+- `replace_<keys>`: only the rows whose key is *touched*, see `materialize`; `replace_orders via identities` also
+  touches the orders of touched identities;
+- `history`: only the rows of `$day`; what earlier days said is kept.
+
+`keys` names the columns by which rows can be picked and which touched sets a change of the table feeds. A comment
+behind a column of the last SELECT documents it. `$day` is the business day; there are no other parameters.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.optimizer.scope import traverse_scope
+
+from perennial.foundation.errors import BadConfig
+from perennial.warehouse.lint import lint
+
+DIALECT = "duckdb"
+_HEADER_FIELDS = ("grain", "refresh", "keys", "pii")
+_REFRESH = re.compile(r"rebuild|history|replace_(?P<key>[a-z_]+?)(?: via (?P<via>[a-z_]+))?")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One table and how it is made."""
+
+    table: str  # schema.table
+    path: Path
+    sentence: str
+    grain: tuple[str, ...]
+    refresh: str
+    keys: Mapping[str, str]
+    pii: tuple[str, ...]
+    query: exp.Query = field(repr=False, compare=False)
+
+    @property
+    def schema(self) -> str:
+        return self.table.partition(".")[0]
+
+    @property
+    def replaces(self) -> str | None:
+        """The touched set by which the table is refreshed, for `replace_…` models."""
+        match = _REFRESH.fullmatch(self.refresh)
+        return match["key"] if match else None
+
+    @property
+    def via(self) -> str | None:
+        match = _REFRESH.fullmatch(self.refresh)
+        return match["via"] if match else None
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """Column name -> its documentation, in order."""
+        return {
+            column.alias_or_name: " ".join(comment.strip() for comment in _comments(column))
+            for column in self.query.selects
+        }
+
+    @cached_property
+    def depends_on(self) -> frozenset[str]:
+        """The tables it reads, itself left out (a history may read what it said before)."""
+        names = {
+            f"{source.db}.{source.name}"
+            for scope in traverse_scope(self.query)
+            for source in scope.sources.values()
+            if isinstance(source, exp.Table)
+        }
+        return frozenset(names - {self.table})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with what the table would hold, not with comments or layout."""
+        text = self.query.sql(DIALECT, comments=False) + self.refresh + repr(sorted(self.keys.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_models(folder: Path) -> dict[str, Model]:
+    """
+    Every model below `folder`, in an order in which each comes after what it reads.
+
+    Raises BadConfig naming the file for a bad header, SQL outside the portable subset, or a cycle.
+    """
+    models = [read_model(path) for path in sorted(folder.glob("*/*.sql"))]
+    by_table = {model.table: model for model in models}
+    sorter = TopologicalSorter({model.table: sorted(model.depends_on & by_table.keys()) for model in models})
+    try:
+        return {table: by_table[table] for table in sorter.static_order()}
+    except CycleError as error:
+        raise BadConfig(f"{folder}: these tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
+
+
+def read_model(path: Path) -> Model:
+    """One model file; raises BadConfig naming the file and what is wrong with it."""
+    text = path.read_text(encoding="utf-8")
+    table = f"{path.parent.name}.{path.stem}"
+    sentence, header = _read_header(path, text)
+    try:
+        statements = sqlglot.parse(text, read=DIALECT)
+    except (ParseError, SqlglotError) as error:
+        raise BadConfig(f"{path}: not readable as SQL: {error}") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise BadConfig(f"{path}: expected exactly one SELECT.")
+    query = statements[0]
+    problems = list(lint(query))
+    if problems:
+        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    model = Model(
+        table=table,
+        path=path,
+        sentence=sentence,
+        grain=_names(header.get("grain", "")),
+        refresh=header.get("refresh", ""),
+        keys=dict(_key_pairs(path, header.get("keys", ""))),
+        pii=tuple(name for name in _names(header.get("pii", "")) if name != "none"),
+        query=query,
+    )
+    _check(model, header)
+    return model
+
+
+def _check(model: Model, header: Mapping[str, str]) -> None:
+    for name in ("grain", "refresh", "pii"):
+        if name not in header:
+            raise BadConfig(f"{model.path}: the header has no `{name}:` line.")
+    if not _REFRESH.fullmatch(model.refresh):
+        raise BadConfig(f"{model.path}: refresh: {model.refresh!r} is not rebuild, history or replace_<keys>.")
+    if model.replaces and model.replaces not in model.keys:
+        raise BadConfig(f"{model.path}: refresh: {model.refresh} needs `{model.replaces} = <column>` under keys.")
+    for name in (*model.grain, *model.keys.values(), *model.pii):
+        if name not in model.columns:
+            raise BadConfig(f"{model.path}: the header names {name!r}, which is not a column of the last select.")
+    if model.refresh == "history" and "day" not in model.grain:
+        raise BadConfig(f"{model.path}: a history needs `day` in its grain.")
+    if model.schema == "marts":
+        undocumented = [name for name, comment in model.columns.items() if not comment]
+        if undocumented:
+            raise BadConfig(f"{model.path}: public columns without a comment: {', '.join(undocumented)}.")
+
+
+def _read_header(path: Path, text: str) -> tuple[str, dict[str, str]]:
+    sentence: list[str] = []
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        content = line.removeprefix("--").strip()
+        name, colon, value = content.partition(":")
+        if colon and name in _HEADER_FIELDS:
+            if name in fields:
+                raise BadConfig(f"{path}: the header has `{name}:` twice.")
+            fields[name] = value.strip()
+        elif not fields:
+            sentence.append(content)
+        elif content:
+            raise BadConfig(f"{path}: header line {content!r} is none of {', '.join(_HEADER_FIELDS)}.")
+    if not sentence:
+        raise BadConfig(f"{path}: the file starts with no sentence that says what one row is.")
+    return " ".join(sentence), fields
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _key_pairs(path: Path, text: str) -> Iterable[tuple[str, str]]:
+    for pair in _names(text):
+        key, equals, column = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise BadConfig(f"{path}: keys: {pair!r} is not of the form `<keys> = <column>`.")
+        yield key, column
+
+
+def _comments(column: exp.Expr) -> Iterable[str]:
+    yield from column.comments or ()
+    if isinstance(column, exp.Alias):
+        yield from column.this.comments or ()
