@@ -1,0 +1,77 @@
+-- All that a campaign may ask about a person: profile, tier, risk and segments. One row per customer.
+-- grain:   customer_id
+-- refresh: rebuild
+-- pii:     birthday
+
+with memberships as (
+    select customer_id, string_agg(segment, ',' order by segment) as segments
+    from segments.membership
+    group by customer_id
+),
+
+tier_changes as (
+    select customer_id, from_tier, change
+    from loyalty.tier_changes
+    where day = $day
+)
+
+select
+    profile.customer_id,
+    profile.locale,
+    profile.country,
+    profile.region,
+    profile.city,
+    profile.gender,
+    profile.birthday,
+    profile.age,
+    profile.timezone,
+    profile.interests,
+    profile.signup_date,
+    profile.signup_channel,
+    profile.acquisition_cost,
+    profile.email_domain,
+    profile.has_email,
+    profile.has_email_consent,
+    profile.is_suppressed,
+    profile.orders,
+    profile.net_revenue,
+    profile.aov,
+    profile.orders_12m,
+    profile.net_revenue_12m,
+    profile.first_order_date,
+    profile.last_order_date,
+    profile.recency_days,
+    profile.purchase_days,
+    profile.mean_gap_days,
+    profile.favourite_category,
+    profile.favourite_channel,
+    profile.distinct_categories,
+    profile.return_rate,
+    profile.discount_share,
+    profile.interactions_30d,
+    profile.sessions_30d,
+    profile.carts_30d,
+    profile.searches_30d,
+    profile.complaints_90d,
+    profile.open_tickets,
+    profile.last_csat,
+    profile.last_nps,
+    profile.referrals,
+    profile.rfm_code,
+    profile.rfm_segment,
+    profile.as_of_date,
+    tiers.tier,
+    tiers.next_tier,
+    tiers.points_to_next_tier,
+    tier_changes.from_tier as previous_tier,
+    coalesce(tier_changes.change, '') as tier_change,
+    coalesce(balances.points_balance, 0) as points_balance,
+    coalesce(scores.churn_risk, 'low') as churn_risk,
+    scores.churn_probability,
+    coalesce(memberships.segments, '') as segments
+from customers.profile as profile
+inner join loyalty.tiers as tiers on profile.customer_id = tiers.customer_id
+left join tier_changes on profile.customer_id = tier_changes.customer_id
+left join loyalty.balances as balances on profile.customer_id = balances.customer_id
+left join churn.scores as scores on profile.customer_id = scores.customer_id
+left join memberships on profile.customer_id = memberships.customer_id

@@ -1,0 +1,1 @@
+"""Churn risk: the rule book. The scores are SQL, in `include/sql/churn`."""

@@ -1,0 +1,1 @@
+"""Loyalty points and tiers: the rule book. The sums are SQL, in `include/sql/loyalty`."""
