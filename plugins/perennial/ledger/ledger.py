@@ -1,0 +1,116 @@
+"""The ledger as a whole: opening it, copying it into the warehouse, going on after an old one was put back."""
+
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import and_, bindparam, or_, select
+
+from perennial.foundation.settings import Settings
+from perennial.ledger.decisions import Decisions
+from perennial.ledger.mark import Mark, raise_mark
+from perennial.ledger.messages import Messages
+from perennial.ledger.permissions import NewEvent, Permissions
+from perennial.ledger.schema import ensure_schema
+from perennial.ledger.states import EventKind, State
+from perennial.ledger.store import Row, connect, insert_new
+from perennial.ledger.tables import consents, leases, ledger_state, message_events, messages, suppressions
+
+log = logging.getLogger(__name__)
+
+# What the warehouse copies: table → key, the time that orders its changes, and what stays in the ledger.
+_MIRRORED = {
+    "messages": (messages, messages.c.message_id, messages.c.updated_at, {"address", "context"}),
+    "message_events": (message_events, message_events.c.event_id, message_events.c.recorded_at, set[str]()),
+    "consents": (consents, consents.c.content_hash, consents.c.appended_at, {"proof"}),
+    "suppressions": (suppressions, suppressions.c.suppression_id, suppressions.c.created_at, set[str]()),
+}
+Mirrored = Literal["messages", "message_events", "consents", "suppressions"]
+
+
+class Ledger(Decisions, Messages, Permissions):
+    """Everything the ledger can do. Open it with `open_ledger`."""
+
+    def changes(self, table: Mirrored, since: datetime | None, batch_rows: int = 5_000) -> Iterator[list[Row]]:
+        """
+        Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
+
+        Transactions may commit out of order: start a little before the newest change you have, and upsert by key.
+        Addresses, render contexts and proofs of consent stay in the ledger.
+        """
+        source, key, changed_at, private = _MIRRORED[table]
+        columns = [column for column in source.columns if column.name not in private]
+        query = select(*columns).order_by(changed_at, key).limit(batch_rows)
+        after = changed_at >= since if since is not None else None
+        while True:
+            with self._reading() as connection:
+                page = query if after is None else query.where(after)
+                rows = [dict(row) for row in connection.execute(page).mappings()]
+            if rows:
+                yield rows
+            if len(rows) < batch_rows:
+                return
+            last = rows[-1]
+            at, at_key = last[changed_at.name], last[key.name]
+            after = or_(changed_at > at, and_(changed_at == at, key > at_key))
+
+    def reconcile(self, handed_off: Collection[tuple[str, bool]], *, by: str) -> dict[str, int]:
+        """
+        Make an old ledger that was put back fit to go on; returns what was done, all 0 for a ledger that is newest.
+
+        What the lost ledger did is not known here, so nothing may go out twice: every message that waits or was
+        being sent becomes `unknown`, or `accepted` where the hand-off journals (`handed_off`: message_id, whether
+        its acceptance was seen) show it. Messages that only the journals know are noted, so that queueing them
+        again makes them `unknown` at once. The mailbox can then settle what it holds; by SMTP a person does.
+        """
+        done = {"accepted": 0, "unknown": 0, "remembered": 0}
+        if not self.is_behind:
+            return done
+        now = self._now()
+        accepted = {message_id for message_id, is_accepted in handed_off if is_accepted}
+        with self._writing() as connection:
+            in_doubt = messages.c.state.in_([State.QUEUED.value, State.RETRY.value, State.SENDING.value])
+            doubted = set(connection.scalars(select(messages.c.message_id).where(in_doubt)))
+            why = {"reason": "an old ledger was put back", "next_attempt_at": None, "updated_at": now}
+            connection.execute(messages.update().where(in_doubt).values(state=State.UNKNOWN.value, **why))
+            taken = [{"id": message_id} for message_id in sorted(doubted & accepted)]
+            if taken:
+                update = messages.update().where(messages.c.message_id == bindparam("id"))
+                connection.execute(update.values(state=State.ACCEPTED.value, accepted_at=now, settled_at=now), taken)
+            done["accepted"], done["unknown"] = len(taken), len(doubted) - len(taken)
+            connection.execute(leases.update().where(leases.c.closed_at.is_(None)).values(closed_at=now))
+            known = set(connection.scalars(select(messages.c.message_id)))
+            lost = sorted({message_id for message_id, _ in handed_off} - known)
+            rows = [self._event_row(_handed_off_event(message_id, now)) for message_id in lost]
+            done["remembered"] = len(insert_new(connection, message_events, rows))
+            newest = self._readable_mark()
+            this = connection.execute(select(ledger_state).with_for_update()).one()
+            revision = max(this.revision, newest.revision if newest else 0) + 1
+            connection.execute(ledger_state.update().values(revision=revision))
+            self._audit(connection, "reconcile", "an old ledger was put back", by, **done)
+        self._mark_path.unlink(missing_ok=True)  # it may be of another ledger, or broken
+        raise_mark(self._mark_path, Mark(this.ledger_id, revision))
+        log.warning("Ledger reconciled: %(accepted)s accepted, %(unknown)s unknown, %(remembered)s remembered.", done)
+        return done
+
+
+def _handed_off_event(message_id: str, now: datetime) -> NewEvent:
+    return NewEvent(f"handed_off:{message_id}", message_id, EventKind.HANDED_OFF, now, provider="journal")
+
+
+@contextmanager
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """
+    Open the ledger, making or raising its schema where needed.
+
+    Raises BadConfig for a bad URL or a ledger of a newer version, Permanent for a file that is no ledger,
+    Retryable while it cannot be reached.
+    """
+    engine = connect(settings)
+    try:
+        ensure_schema(engine, settings)
+        yield Ledger(engine, settings)
+    finally:
+        engine.dispose()
