@@ -1,0 +1,161 @@
+"""One file per contract, `include/expectations/<contract>.yaml`: its columns, its key and its expectation suite."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from perennial.foundation.documents import Document, read_document
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import Settings
+
+SQL_TYPES = {
+    "text": "text",
+    "integer": "bigint",
+    "number": "double",
+    "quantity": "decimal(14,4)",
+    "money": "decimal(12,2)",
+    "price": "decimal(14,4)",
+    "timestamp": "timestamptz",
+    "date": "date",
+    "boolean": "boolean",
+    "json": "text",
+}
+
+
+class Severity(StrEnum):
+    """What a broken rule does: quarantine the row (or refuse the batch), warn, or only be counted."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Column(Document):
+    """One column of a contract. Timestamps are UTC; every one brings a business date beside it."""
+
+    type: Literal["text", "integer", "number", "quantity", "money", "price", "timestamp", "date", "boolean", "json"]
+    required: bool = False
+
+    @property
+    def sql_type(self) -> str:
+        return SQL_TYPES[self.type]
+
+
+class Expectation(Document):
+    """A Great Expectations expectation with a name of ours and a severity."""
+
+    rule: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    severity: Severity
+    expect: str = Field(description="The type, such as expect_column_values_to_be_in_set.")
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contract:
+    """
+    What rows of one kind look like and what must hold for them.
+
+    `key` identifies a row. `numbered_by` is the column of the key that tells apart rows which otherwise share it and
+    that many systems do not have; where it is null the row's content and its ordinal stand in.
+    """
+
+    name: str
+    path: Path
+    description: str
+    key: tuple[str, ...]
+    numbered_by: str | None
+    columns: dict[str, Column]
+    expectations: tuple[Expectation, ...]
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(name for name, column in self.columns.items() if column.required)
+
+    @property
+    def date_columns(self) -> dict[str, str]:
+        """The business date beside each timestamp: `ordered_date` → `ordered_at`."""
+        return {
+            name.removesuffix("_at") + "_date": name
+            for name, column in self.columns.items()
+            if column.type == "timestamp"
+        }
+
+
+class _ContractFile(Document):
+    contract: str
+    description: str
+    key: tuple[str, ...] = Field(min_length=1)
+    numbered_by: str | None = None
+    columns: dict[str, Column] = Field(min_length=1)
+    expectations: tuple[Expectation, ...] = ()
+
+
+def load_contract(name: str, settings: Settings) -> Contract:
+    """
+    The contract `name`; the presence of every required column is part of its expectations.
+
+    Raises BadConfig naming the file, the field and the value.
+    """
+    path = settings.include / "expectations" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        raise BadConfig(f"{path}: no such contract {name!r}. Known contracts: {known}.")
+    written = read_document(path, _ContractFile)
+    problems = list(_problems(name, written))
+    if problems:
+        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    present = tuple(
+        Expectation(
+            rule=f"{column}_present",
+            severity=Severity.CRITICAL,
+            expect="expect_column_values_to_not_be_null",
+            kwargs={"column": column},
+        )
+        for column, definition in written.columns.items()
+        if definition.required
+    )
+    return Contract(
+        name=name,
+        path=path,
+        description=written.description,
+        key=written.key,
+        numbered_by=written.numbered_by,
+        columns=dict(written.columns),
+        expectations=present + written.expectations,
+    )
+
+
+def load_contracts(settings: Settings) -> dict[str, Contract]:
+    """Every contract by name, in the order of the names. Raises BadConfig."""
+    folder = settings.include / "expectations"
+    return {path.stem: load_contract(path.stem, settings) for path in sorted(folder.glob("*.yaml"))}
+
+
+def _problems(name: str, written: _ContractFile) -> Iterator[str]:
+    if written.contract != name:
+        yield f"field contract: {written.contract!r} must be the name of the file, {name!r}."
+    for column in written.columns:
+        if not column.isidentifier() or column != column.lower():
+            yield f"field columns: {column!r} must be a lower-case name of letters, digits and underscores."
+    for column in written.key:
+        if column not in written.columns:
+            yield f"field key: {column!r} is not a column of this contract."
+    if written.numbered_by and written.numbered_by not in written.key:
+        yield f"field numbered_by: {written.numbered_by!r} is not part of the key {list(written.key)}."
+    yield from _expectation_problems(written)
+
+
+def _expectation_problems(written: _ContractFile) -> Iterator[str]:
+    rules: set[str] = {f"{column}_present" for column, definition in written.columns.items() if definition.required}
+    for index, expectation in enumerate(written.expectations):
+        field = f"field expectations.{index}"
+        if expectation.rule in rules:
+            yield f"{field}.rule: {expectation.rule!r} is used twice (required columns bring <column>_present)."
+        rules.add(expectation.rule)
+        for argument, value in expectation.kwargs.items():
+            if argument in ("column", "column_A", "column_B") and value not in written.columns:
+                yield f"{field}.kwargs.{argument}: {value!r} is not a column of this contract."

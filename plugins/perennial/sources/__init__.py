@@ -1,0 +1,21 @@
+"""Source files: what they are mapped to, the landing that keeps them, and how they become typed rows."""
+
+from perennial.sources.batch import Batch, FileCount, Note
+from perennial.sources.definition import Source, load_source, load_sources, source_names
+from perennial.sources.landing import Landed, landed, superseded_duplicates, take
+from perennial.sources.parse import parse
+
+__all__ = [
+    "Batch",
+    "FileCount",
+    "Landed",
+    "Note",
+    "Source",
+    "landed",
+    "load_source",
+    "load_sources",
+    "parse",
+    "source_names",
+    "superseded_duplicates",
+    "take",
+]

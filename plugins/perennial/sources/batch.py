@@ -1,0 +1,162 @@
+"""A parsed batch: what it holds, file by file, and its rows as they go to the warehouse."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import pyarrow as pa
+
+from perennial.foundation.settings import Settings
+from perennial.sources.definition import Source, literal, quoted
+from perennial.sources.landing import Landed
+from perennial.sources.mapping import TYPED, business_dates, key_of
+from perennial.sources.reading import Group
+from perennial.sources.scratch import Scratch
+
+_ROWS_AT_ONCE = 100_000
+FRAMING = "framing"
+"""The reason of a line that is no record."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something about the files themselves that goes with the checks."""
+
+    rule: str
+    severity: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class FileCount:
+    """The rows of one file: `quarantined` of `rows` break a critical rule, by `reasons`."""
+
+    entry: Landed
+    rows: int
+    quarantined: int
+    reasons: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """
+    Files of one source, typed in `scratch` as the table `typed`.
+
+    `findings` below is a table of (`_id`, `reasons` text list) in the same database: the rows that are refused.
+    """
+
+    scratch: Scratch
+    source: Source
+    entries: list[Landed]
+    refused: dict[Landed, str]
+    groups: list[Group] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def rows(self) -> int:
+        """How many rows could be typed."""
+        return self.scratch.rows(f"select count(*) from {TYPED}")[0][0]
+
+    def counts(self, findings: str) -> list[FileCount]:
+        """Rows and reasons by file, in the order of the files."""
+        rows: dict[int, int] = dict(
+            self.scratch.rows(
+                f"select _file, count(*) from (select _file from {TYPED} union all select __file from unframed) "
+                "group by _file"
+            )
+        )
+        quarantined: dict[int, int] = dict(
+            self.scratch.rows(
+                f"select _file, count(*) from (select _file from {findings} join {TYPED} using (_id) "
+                "union all select __file from unframed) group by _file"
+            )
+        )
+        reasons: dict[int, dict[str, int]] = {}
+        for number, reason, count in self.scratch.rows(
+            f"select _file, reason, count(*) from (select _file, unnest(reasons) as reason "
+            f"from {findings} join {TYPED} using (_id) union all select __file, '{FRAMING}' from unframed) "
+            "group by _file, reason order by count(*) desc, reason"
+        ):
+            reasons.setdefault(number, {})[str(reason)] = count
+        numbers = {
+            (name, version): number
+            for number, name, version in self.scratch.rows("select number, name, version from files")
+        }
+        return [
+            FileCount(
+                entry,
+                rows.get(number, 0),
+                quarantined.get(number, 0),
+                reasons.get(number, {}),
+            )
+            for entry in self.entries
+            for number in [numbers[entry.file, entry.version]]
+        ]
+
+    def accepted(
+        self, findings: str, held: list[Landed], batch_id: int, ingested_at: datetime, settings: Settings
+    ) -> pa.RecordBatchReader:
+        """The rows no critical rule refuses, as they go to `raw.<contract>`."""
+        contract = self.source.contract
+        relation = self.scratch.connection.execute(
+            f"""
+            select
+                {", ".join(contract.columns)}{business_dates(contract, settings.zone)},
+                $source as _source, name as _file, version::bigint as _version, _row, $batch_id::bigint as _batch_id,
+                $ingested_at::timestamptz as _ingested_at, _key, _hash
+            from (select *, {key_of(contract)} as _key from {TYPED}) as keyed join files on number = _file
+            where not exists (select 1 from {findings} as found where found._id = keyed._id)
+                and {self._not_in(held)}
+            """,
+            {"source": self.source.name, "batch_id": batch_id, "ingested_at": ingested_at},
+        )
+        return relation.to_arrow_reader(_ROWS_AT_ONCE)
+
+    def quarantined(
+        self, findings: str, held: list[Landed], batch_id: int, ingested_at: datetime, day: date
+    ) -> pa.RecordBatchReader:
+        """The refused rows with all their reasons and their source columns, as they go to `quarantine.rows`."""
+        if self.source.format == "jsonl":
+            contents = "select __file, __row, line as content from lines"
+        else:
+            contents = " union all ".join(
+                f"select __file, coalesce(__row, rowid - min(rowid) over (partition by __file) + 1) as __row, "
+                f"to_json({_struct(group)})::varchar as content from {group.table}"
+                for group in self.groups
+            )
+        contents = contents or "select null::integer as __file, null::bigint as __row, null::varchar as content limit 0"
+        relation = self.scratch.connection.execute(
+            f"""
+            with refused as (
+                select _file, typed._row, found.reasons, content
+                from {findings} as found join {TYPED} as typed using (_id)
+                join ({contents}) as contents on __file = _file and __row = typed._row
+                union all
+                select __file, __row, ['{FRAMING}'], json_object('_text', content) from unframed
+            )
+            select
+                $source as source, $contract as contract, name as file, version::bigint as version, _row as row,
+                $batch_id::bigint as batch_id, $ingested_at::timestamptz as ingested_at, $day::date as day,
+                to_json(reasons)::varchar as reasons, content::varchar as content
+            from refused join files on number = _file
+            where {self._not_in(held)}
+            order by number, _row
+            """,
+            {
+                "source": self.source.name,
+                "contract": self.source.contract.name,
+                "batch_id": batch_id,
+                "ingested_at": ingested_at,
+                "day": day,
+            },
+        )
+        return relation.to_arrow_reader(_ROWS_AT_ONCE)
+
+    def _not_in(self, held: list[Landed]) -> str:
+        if not held:
+            return "true"
+        pairs = ", ".join(f"({literal(entry.file)}, {entry.version})" for entry in held)
+        return f"(name, version) not in ({pairs})"
+
+
+def _struct(group: Group) -> str:
+    """The source columns of one row as a DuckDB struct."""
+    return "{" + ", ".join(f"{literal(name)}: {quoted(name)}" for name in group.header) + "}"

@@ -1,0 +1,236 @@
+"""One file per source, `include/sources/<source>.yaml`: where it is, its format and its mapping to a contract."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import duckdb
+from pydantic import BeforeValidator, Field
+
+from perennial.contracts import Contract, load_contract
+from perennial.foundation.documents import Document, read_document
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import Settings
+
+
+class Expression(Document):
+    """A DuckDB SQL expression over the source's columns, which are all text."""
+
+    sql: str = Field(min_length=1, max_length=4000)
+
+
+class Csv(Document):
+    """How a CSV file is framed. `header` names the columns of files that have no header line."""
+
+    delimiter: str = ","
+    header: tuple[str, ...] | None = None
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""One name, or alternatives of which the first that a file has is used."""
+
+
+class _SourceFile(Document):
+    source: str
+    contract: str
+    path: str
+    format: Literal["csv", "jsonl", "parquet"]
+    csv: Csv = Csv()
+    encodings: tuple[str, ...] = ("utf-8",)
+    timezone: str | None = None
+    formats: dict[str, Names] = Field(default_factory=dict)
+    columns: dict[str, Expression | Names]
+    max_refused: float = Field(0.2, ge=0, le=1)
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where one contract column comes from: an expression, or the first of `names` that a file has."""
+
+    names: tuple[str, ...]  # for an expression: every source column it reads
+    sql: str | None = None
+
+    def missing_from(self, header: tuple[str, ...]) -> tuple[str, ...]:
+        """The source columns a file with this header lacks for it; names are compared without case."""
+        present = {name.lower() for name in header}
+        absent = tuple(name for name in self.names if name.lower() not in present)
+        return absent if self.sql or len(absent) == len(self.names) else ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source, checked against its contract."""
+
+    name: str
+    path: str
+    contract: Contract
+    format: Literal["csv", "jsonl", "parquet"]
+    delimiter: str
+    header: tuple[str, ...] | None
+    encodings: tuple[str, ...]
+    timezone: str
+    max_refused: float
+    required: bool
+    formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: dict[str, Mapping] = field(default_factory=dict)
+
+
+def source_names(settings: Settings) -> list[str]:
+    """The names of all sources, sorted; reads no file."""
+    return sorted(path.stem for path in (settings.include / "sources").glob("*.yaml"))
+
+
+def load_sources(settings: Settings) -> dict[str, Source]:
+    """Every source by name. Raises BadConfig naming file, field and value."""
+    return {name: load_source(name, settings) for name in source_names(settings)}
+
+
+def load_source(name: str, settings: Settings) -> Source:
+    """The source `name`. Raises BadConfig naming file, field and value."""
+    path = settings.include / "sources" / f"{name}.yaml"
+    written = read_document(path, _SourceFile)
+    contract = load_contract(written.contract, settings)
+    columns = {column: _mapping(path, column, source) for column, source in written.columns.items()}
+    problems = list(_problems(name, written, contract))
+    if problems:
+        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    return Source(
+        name=name,
+        path=written.path,
+        contract=contract,
+        format=written.format,
+        delimiter=written.csv.delimiter,
+        header=written.csv.header,
+        encodings=written.encodings,
+        timezone=written.timezone or settings.timezone,
+        max_refused=written.max_refused,
+        required=written.required,
+        formats=dict(written.formats),
+        columns=columns,
+    )
+
+
+def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[str]:
+    if written.source != name:
+        yield f"field source: {written.source!r} must be the name of the file, {name!r}."
+    for column in written.columns:
+        if column not in contract.columns:
+            known = ", ".join(contract.columns)
+            yield f"field columns.{column}: contract {contract.name} has no column {column!r}. It has: {known}."
+    for column in contract.required:
+        if column not in written.columns:
+            yield f"field columns.{column}: is missing, and contract {contract.name} requires it."
+    for column in written.formats:
+        kind = contract.columns[column].type if column in contract.columns else "unknown"
+        if kind not in ("date", "timestamp") or column not in written.columns:
+            yield f"field formats.{column}: a format is for a mapped date or timestamp column; {column!r} is not."
+    yield from _file_problems(written)
+
+
+def _file_problems(written: _SourceFile) -> Iterator[str]:
+    parts = PurePosixPath(written.path)
+    if parts.is_absolute() or ".." in parts.parts:
+        yield f"field path: {written.path!r} must stay below the inbox."
+    if written.csv.delimiter != "whitespace" and len(written.csv.delimiter) != 1:
+        yield f"field csv.delimiter: {written.csv.delimiter!r} is neither one character nor 'whitespace'."
+    for encoding in written.encodings:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            yield f"field encodings: {encoding!r} is not a known encoding."
+    if written.timezone:
+        try:
+            ZoneInfo(written.timezone)
+        except (ValueError, KeyError, OSError):
+            yield f"field timezone: {written.timezone!r} is not an IANA time zone such as Europe/Berlin."
+
+
+def _mapping(path: Path, column: str, written: Expression | tuple[str, ...]) -> Mapping:
+    if isinstance(written, Expression):
+        try:
+            return Mapping(_columns_read(written.sql), written.sql)
+        except (duckdb.Error, ValueError) as error:
+            reason = str(error).split("\n", 1)[0]
+            raise BadConfig(f"{path}: field columns.{column}.sql: {written.sql!r} cannot be used: {reason}") from error
+    return Mapping(tuple(name.strip() for name in written))
+
+
+def _columns_read(sql: str) -> tuple[str, ...]:
+    """
+    The columns an expression reads, after binding it to a table of text columns with exactly these.
+
+    Raises duckdb.Error or ValueError if it is not one expression with one value per row.
+    """
+    with duckdb.connect(config={"enable_external_access": False, "lock_configuration": True}) as connection:
+        # The line breaks keep a comment at the end of the expression from hiding what follows it.
+        statement = f"select (\n{sql}\n) from source"
+        row = connection.execute("select json_serialize_sql($sql::varchar)", {"sql": statement}).fetchone()
+        tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True, "error_message": "nothing to read"}
+        if tree["error"]:
+            raise ValueError(tree["error_message"])
+        select: dict[str, Any] = tree["statements"][0]["node"]
+        plain: dict[str, Any] = {
+            "where_clause": None,
+            "having": None,
+            "qualify": None,
+            "group_expressions": [],
+            "modifiers": [],
+        }
+        whole = (
+            len(tree["statements"]) == 1
+            and len(select.get("select_list", ())) == 1
+            and select["from_table"].get("table_name") == "source"
+            and all(select.get(part) == value for part, value in plain.items())
+        )
+        if not whole:
+            raise ValueError("it is not one expression")
+        names: dict[str, str] = {}
+        _collect(select["select_list"][0], frozenset(), names)
+        columns = ", ".join(f"{quoted(name)} varchar" for name in names.values())
+        connection.execute(f"create table source (_row bigint{', ' if columns else ''}{columns})")
+        # Beside a plain column an aggregate does not bind: every row keeps its own value.
+        connection.execute(f"select _row, (\n{sql}\n)::varchar from source")
+    return tuple(names.values())
+
+
+def _collect(node: Any, bound: frozenset[str], names: dict[str, str]) -> None:
+    """Gather column names below a node of DuckDB's syntax tree, lambda parameters aside."""
+    if isinstance(node, list):
+        for part in node:
+            _collect(part, bound, names)
+    elif isinstance(node, dict):
+        kind = node.get("class")
+        if kind == "SUBQUERY":
+            raise ValueError("subqueries are not allowed")
+        if kind == "WINDOW":
+            raise ValueError("window functions are not allowed")
+        if kind == "LAMBDA":
+            parameters: dict[str, str] = {}
+            _collect(node["lhs"], frozenset(), parameters)
+            _collect(node["expr"], bound | parameters.keys(), names)
+        elif kind == "COLUMN_REF":
+            name = node["column_names"][-1]
+            if name.lower() not in bound:
+                names.setdefault(name.lower(), name)
+        else:
+            for part in node.values():
+                _collect(part, bound, names)
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"

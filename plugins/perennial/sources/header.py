@@ -1,0 +1,84 @@
+"""What columns a file has, and whether that is enough for its contract."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from perennial.foundation.errors import BadData
+from perennial.sources.definition import Source
+from perennial.sources.text import lines_of
+
+_LONGEST_HEADER_LINES = 100
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A landed file ready to be read: `number` within the batch, plain UTF-8 (or Parquet) at `path`."""
+
+    number: int
+    name: str
+    path: Path
+    header: tuple[str, ...]
+    skip: int = 0  # blank lines before the header
+
+
+def csv_header(source: Source, path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
+    """The column names of a CSV file and how many blank lines precede them. Raises BadData for an empty file."""
+    if path.stat().st_size == 0:
+        raise BadData(f"Source {source.name}, file {name}: is empty, without even a header.")
+    if source.header:
+        return source.header, 0
+    lines = list(islice(lines_of(path), _LONGEST_HEADER_LINES))
+    skip = next((number for number, line in enumerate(lines) if line.strip()), None)
+    if skip is None:
+        raise BadData(f"Source {source.name}, file {name}: has no header, only blank lines.")
+    try:
+        fields = next(csv.reader(lines[skip:], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise BadData(
+            f"Source {source.name}, file {name}: its header line is not readable as CSV ({error})."
+        ) from error
+    return unique_names(fields), skip
+
+
+def unique_names(fields: Iterable[str]) -> tuple[str, ...]:
+    """Header fields stripped; a blank one becomes column_<n>, a repeated one (case aside) <name>_<n>."""
+    names: dict[str, str] = {}
+    for number, text in enumerate(fields, start=1):
+        name = text.strip() or f"column_{number}"
+        while name.lower() in names or name.lower() in ("__file", "__row", "__path"):
+            name = f"{name}_{number}"
+        names[name.lower()] = name
+    return tuple(names.values())
+
+
+def check_header(source: Source, name: str, header: tuple[str, ...]) -> None:
+    """Raise BadData if a file lacks a source column that a required contract column needs."""
+    problems = list(_required_but_missing(source, header))
+    if problems:
+        raise BadData(
+            f"Source {source.name}, file {name}: {'; '.join(problems)}. The file has the columns: "
+            f"{', '.join(header) or 'none'}. Nothing of it was loaded; correct the file or the mapping in "
+            f"sources/{source.name}.yaml."
+        )
+
+
+def _required_but_missing(source: Source, header: tuple[str, ...]) -> Iterator[str]:
+    for column in source.contract.required:
+        missing = source.columns[column].missing_from(header)
+        if missing:
+            names = " or ".join(repr(name) for name in missing)
+            yield f"column {names} is missing, from which {column} is read"
+
+
+def optional_but_missing(source: Source, header: tuple[str, ...]) -> list[str]:
+    """The mapped, optional contract columns that a file with this header leaves empty."""
+    return [column for column, mapping in source.columns.items() if mapping.missing_from(header)]
+
+
+def unknown_columns(source: Source, header: tuple[str, ...]) -> list[str]:
+    """The columns of a file that the mapping does not use."""
+    used = {name.lower() for mapping in source.columns.values() for name in mapping.names}
+    return [name for name in header if name.lower() not in used]

@@ -1,0 +1,120 @@
+"""Text columns of a source to typed contract columns, as SQL for the scratch database."""
+
+from zoneinfo import ZoneInfo
+
+from perennial.contracts import Column, Contract
+from perennial.sources.definition import Source, literal, quoted
+from perennial.sources.reading import Group
+
+TYPED = "typed"
+"""
+The table of typed rows: `_id` (unique in the batch), `_file` and `_row` (both numbers), `_landed_at`, the contract
+columns, `_unreadable` (the columns whose value is present and not readable as its type, or null) and `_hash`.
+"""
+
+_SPACE = "e' \\t\\r\\n\\u00a0'"
+_TRUE = "('true', 't', 'yes', 'y', '1')"
+_FALSE = "('false', 'f', 'no', 'n', '0')"
+_FILE_SHIFT = 2**40  # rows a file may have before two files would share an _id
+
+
+def typed_table(contract: Contract) -> str:
+    """The DDL of TYPED."""
+    columns = "".join(f", {name} {column.sql_type}" for name, column in contract.columns.items())
+    return (
+        f"create table {TYPED} (_id bigint, _file integer, _row bigint, _landed_at timestamptz{columns}, "
+        "_unreadable text, _hash text)"
+    )
+
+
+def typed_rows(source: Source, group: Group) -> str:
+    """The insert that types the rows of one group."""
+    columns = source.contract.columns
+    texts = ", ".join(f"{cleaned(source, name, group.header)} as {name}" for name in columns)
+    values = ", ".join(
+        f"{_value(name, column, source.formats.get(name, ()))} as v_{name}" for name, column in columns.items()
+    )
+    unreadable = ", ".join(
+        f"case when {name} is not null and v_{name} is null then '{name}' end"
+        for name, column in columns.items()
+        if column.type != "text"
+    )
+    return f"""
+        insert into {TYPED}
+        with firsts as (select __file, min(rowid) as first from {group.table} group by __file),
+        texts as (
+            select __file as _file, coalesce(__row, {group.table}.rowid - first + 1) as _row, {texts}
+            from {group.table} join firsts using (__file)
+        ),
+        parsed as (select *, {values} from texts)
+        select
+            _file::bigint * {_FILE_SHIFT} + _row, _file, _row, landed_at, {", ".join(f"v_{name}" for name in columns)},
+            {f"nullif(concat_ws(', ', {unreadable}), '')" if unreadable else "null"},
+            md5(concat_ws(chr(31), {", ".join(_canonical(name, column) for name, column in columns.items())}))
+        from parsed join files on files.number = _file
+    """
+
+
+def cleaned(source: Source, column: str, header: tuple[str, ...]) -> str:
+    """The text of one contract column, trimmed, blank as null; null where the file lacks what it is read from."""
+    mapping = source.columns.get(column)
+    if mapping is None or mapping.missing_from(header):
+        return "null::varchar"
+    if mapping.sql:
+        text = f"(\n{mapping.sql}\n)::varchar"
+    else:
+        present = {name.lower() for name in header}
+        text = quoted(next(name for name in mapping.names if name.lower() in present))
+    return f"nullif(trim({text}, {_SPACE}), '')"
+
+
+def _value(name: str, column: Column, formats: tuple[str, ...]) -> str:
+    """One typed value, null where the text is not readable as its type."""
+    if column.type in ("date", "timestamp"):
+        parses = [f"try_strptime({name}, {literal(text)})::{column.sql_type}" for text in formats]
+        moment = f"coalesce({', '.join(parses)})" if parses else f"try_cast({name} as {column.sql_type})"
+        return f"case when isfinite({moment}) then {moment} end"
+    readings = {
+        "text": name,
+        # A plain cast would round 3.7.
+        "integer": f"case when regexp_full_match({name}, '[-+]?[0-9]+([.]0*)?') then try_cast({name} as bigint) end",
+        "number": f"case when isfinite(try_cast({name} as double)) then try_cast({name} as double) end",
+        "boolean": f"case when lower({name}) in {_TRUE} then true when lower({name}) in {_FALSE} then false end",
+        "json": f"case when json_valid({name}) then {name} end",
+    }
+    return readings.get(column.type, f"try_cast({name} as {column.sql_type})")
+
+
+def _canonical(name: str, column: Column) -> str:
+    """A value as text that is the same in every session, with null told apart from blank."""
+    value = f"epoch_us(v_{name})" if column.type == "timestamp" else f"v_{name}"
+    return f"coalesce({value}::varchar, chr(30))"
+
+
+def key_of(contract: Contract) -> str:
+    """
+    The identity of a row as one text: its key columns joined by `|`.
+
+    Without the column that numbers rows, the content and the ordinal among identical rows of the file take its place.
+    """
+    texts = {name: _key_text(name, contract.columns[name]) for name in contract.key}
+    whole = f"concat_ws('|', {', '.join(texts.values())})"
+    if contract.numbered_by is None:
+        return whole
+    ordinal = "(row_number() over (partition by _file, _hash order by _row))::varchar"
+    others = [text for name, text in texts.items() if name != contract.numbered_by]
+    stand_in = f"concat_ws('|', {', '.join([*others, '_hash', ordinal])})"
+    return f"case when {contract.numbered_by} is null then {stand_in} else {whole} end"
+
+
+def _key_text(name: str, column: Column) -> str:
+    moment = f"{name} at time zone 'UTC'" if column.type == "timestamp" else name
+    return f"coalesce(({moment})::varchar, '')"
+
+
+def business_dates(contract: Contract, zone: ZoneInfo) -> str:
+    """The business date of every timestamp, as select items with a leading comma."""
+    return "".join(
+        f", cast({moment} at time zone '{zone.key}' as date) as {name}"
+        for name, moment in contract.date_columns.items()
+    )

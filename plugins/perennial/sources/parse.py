@@ -1,0 +1,193 @@
+"""Landed files of one source → a batch of typed rows in a scratch database."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
+
+from perennial.foundation.errors import BadData
+from perennial.foundation.settings import Settings
+from perennial.sources.batch import Batch, Note
+from perennial.sources.definition import Source
+from perennial.sources.header import (
+    Readable,
+    check_header,
+    csv_header,
+    optional_but_missing,
+    unique_names,
+    unknown_columns,
+)
+from perennial.sources.landing import Landed
+from perennial.sources.mapping import cleaned, typed_rows, typed_table
+from perennial.sources.reading import (
+    Group,
+    json_columns,
+    prepare,
+    read_csv_files,
+    read_json_lines,
+    read_parquet_file,
+)
+from perennial.sources.scratch import Scratch
+from perennial.sources.text import decompress, lines_of, plain_text
+
+
+def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings: Settings) -> Batch:
+    """
+    Read, map and type the files of one source. A file that cannot be read is refused, the others are not.
+
+    Raises BadData if a mapping expression fails on a row: then none of the batch can be trusted.
+    """
+    refused: dict[Landed, str] = {}
+    readable: list[tuple[Landed, Readable]] = []
+    for entry in entries:
+        try:
+            readable.append((entry, _readable(scratch, source, entry, len(readable), settings)))
+        except BadData as error:
+            refused[entry] = str(error)
+    files = [file for _, file in readable]
+    prepare(scratch, files)
+    _register(scratch, [entry for entry, _ in readable])
+    if source.format == "csv":
+        groups = read_csv_files(scratch, files, _delimiter(source), has_header=source.header is None)
+        notes = list(_notes(source, [group.header for group in groups]))
+    elif source.format == "jsonl":
+        read_json_lines(scratch, files)
+        headers = _json_headers(scratch, source, readable, refused)
+        groups = [json_columns(scratch, [name for mapping in source.columns.values() for name in mapping.names])]
+        notes = list(_notes(source, headers))
+    else:
+        groups = list(_parquet_groups(scratch, readable, refused))
+        notes = list(_notes(source, [group.header for group in groups]))
+    scratch.close_to_the_outside()
+    scratch.connection.execute(typed_table(source.contract))
+    for group in groups:
+        _type_rows(scratch, source, group)
+    return Batch(scratch, source, [entry for entry, _ in readable if entry not in refused], refused, groups, notes)
+
+
+def _delimiter(source: Source) -> str:
+    return "\t" if source.delimiter == "whitespace" else source.delimiter
+
+
+def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, settings: Settings) -> Readable:
+    """Check one file and bring it into a form the readers know. Raises BadData."""
+    landed = settings.landing_dir / entry.path
+    if not landed.is_file():
+        raise BadData(
+            f"Source {source.name}, file {entry.file}: {landed} is gone. Restore the landing from its backup."
+        )
+    name = f"source {source.name}, file {entry.file}"
+    path = decompress(landed, entry.file, scratch.folder / f"{number}.plain")
+    if source.format == "parquet":
+        header = _parquet_header(path, name)
+        check_header(source, entry.file, header)
+        return Readable(number, entry.file, path, header)
+    path = plain_text(path, entry.file, source.encodings, scratch.folder / f"{number}.utf8")
+    if source.format == "jsonl":
+        return Readable(number, entry.file, path, ("line",))
+    if source.delimiter == "whitespace":
+        path = _tabs_for_whitespace(path, scratch.folder / f"{number}.tabs")
+    header, skip = csv_header(source, path, entry.file, _delimiter(source))
+    names = unique_names(header)
+    check_header(source, entry.file, names)
+    return Readable(number, entry.file, path, names, skip)
+
+
+def _tabs_for_whitespace(path: Path, target: Path) -> Path:
+    with target.open("w", encoding="utf-8") as writing:
+        writing.writelines("\t".join(line.split()) + "\n" for line in lines_of(path))
+    return target
+
+
+def _parquet_header(path: Path, name: str) -> tuple[str, ...]:
+    try:
+        return tuple(pyarrow.parquet.read_schema(path).names)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadData(f"{name}: damaged or not Parquet ({error}). Nothing of it was loaded.") from error
+
+
+def _parquet_groups(
+    scratch: Scratch, readable: list[tuple[Landed, Readable]], refused: dict[Landed, str]
+) -> Iterator[Group]:
+    groups: dict[tuple[str, ...], Group] = {}
+    for entry, file in readable:
+        group = groups.setdefault(file.header, Group(f"read_{len(groups)}", file.header))
+        try:
+            read_parquet_file(scratch, group, file)
+        except BadData as error:
+            refused[entry] = str(error)
+    yield from groups.values()
+
+
+def _json_headers(
+    scratch: Scratch, source: Source, readable: list[tuple[Landed, Readable]], refused: dict[Landed, str]
+) -> list[tuple[str, ...]]:
+    """The keys found in each file; a file none of whose lines has a required key is refused."""
+    keys: dict[int, list[str]] = {}
+    for number, key in scratch.rows("select distinct __file, unnest(json_keys(line)) from lines order by all"):
+        keys.setdefault(int(str(number)), []).append(str(key))
+    headers = []
+    for entry, file in readable:
+        if file.number not in keys:
+            continue
+        try:
+            check_header(source, file.name, tuple(keys[file.number]))
+        except BadData as error:
+            refused[entry] = str(error)
+            for table in ("lines", "unframed"):
+                scratch.connection.execute(f"delete from {table} where __file = $1", [file.number])
+        else:
+            headers.append(tuple(keys[file.number]))
+    return headers
+
+
+def _register(scratch: Scratch, entries: list[Landed]) -> None:
+    """The table `files`: number, name, version and landing time of each file being read."""
+    table = pa.table(
+        {
+            "number": pa.array(range(len(entries)), pa.int32()),
+            "name": pa.array([entry.file for entry in entries], pa.string()),
+            "version": pa.array([entry.version for entry in entries], pa.int32()),
+            "landed_at": pa.array([entry.landed_at for entry in entries], pa.timestamp("us", "UTC")),
+        }
+    )
+    scratch.connection.register("incoming", table)
+    scratch.connection.execute("create table files as select * from incoming")
+    scratch.connection.unregister("incoming")
+
+
+def _notes(source: Source, headers: list[tuple[str, ...]]) -> Iterator[Note]:
+    unknown = sorted({name for header in headers for name in unknown_columns(source, header)})
+    if unknown:
+        yield Note("unknown_columns", "info", f"columns the mapping does not use: {', '.join(unknown)}")
+    missing = sorted({name for header in headers for name in optional_but_missing(source, header)})
+    if missing:
+        yield Note("missing_columns", "warning", f"some files have no column to read these from: {', '.join(missing)}")
+
+
+def _type_rows(scratch: Scratch, source: Source, group: Group) -> None:
+    try:
+        scratch.connection.execute(typed_rows(source, group))
+    except duckdb.Error as error:
+        for column, mapping in source.columns.items():
+            if mapping.sql:
+                _try_expression(scratch, source, group, column, mapping.sql)
+        reason = str(error).split("\n", 1)[0]
+        raise BadData(f"Source {source.name}: its rows cannot be mapped to {source.contract.name}: {reason}") from error
+
+
+def _try_expression(scratch: Scratch, source: Source, group: Group, column: str, sql: str) -> None:
+    """Raise BadData if it is the expression of this column that fails."""
+    try:
+        scratch.connection.execute(
+            f"create or replace temp table tried as select {cleaned(source, column, group.header)} as value "
+            f"from {group.table}"
+        )
+    except duckdb.Error as error:
+        kind = type(error).__name__.removesuffix("Exception").lower()
+        raise BadData(
+            f"Source {source.name}, field columns.{column}.sql: {sql!r} fails on some row ({kind} error), so nothing "
+            f"of this batch was loaded. Use try_cast and friends, or correct the expression in sources/{source.name}.yaml."
+        ) from error

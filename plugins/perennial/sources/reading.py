@@ -1,0 +1,171 @@
+"""Readable files to tables of text in the scratch database, one table per header. No line is lost on the way."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+
+import duckdb
+import pyarrow as pa
+
+from perennial.foundation.errors import BadData
+from perennial.sources.definition import literal, quoted
+from perennial.sources.framing import Unframed, records
+from perennial.sources.header import Readable
+from perennial.sources.scratch import Scratch
+from perennial.sources.text import lines_of
+
+log = logging.getLogger(__name__)
+
+_ROWS_AT_ONCE = 50_000
+_NO_SUCH_CHARACTER = "\x1f"  # JSON forbids it in a line, so that a line is one field
+
+
+@dataclass(frozen=True)
+class Group:
+    """A scratch table of `__file, __row` and one text column per name of `header`."""
+
+    table: str
+    header: tuple[str, ...]
+
+
+def prepare(scratch: Scratch, files: Sequence[Readable]) -> None:
+    """Make what the readers below need. The files are numbered by their place."""
+    scratch.connection.execute("create table unframed (__file integer, __row bigint, content text)")
+    if files:
+        # A row's file is kept as its number, which is its place in this type, and not as a path per row.
+        paths = ", ".join(literal(str(file.path)) for file in files)
+        scratch.connection.execute(f"create type landed_path as enum ({paths})")
+
+
+def read_csv_files(scratch: Scratch, files: Sequence[Readable], delimiter: str, *, has_header: bool) -> list[Group]:
+    """One table per header. Files that DuckDB finds fault with are read again record by record."""
+
+    def kind(file: Readable) -> tuple[tuple[str, ...], int]:
+        return file.header, file.skip
+
+    groups = []
+    for number, ((header, skip), members) in enumerate(groupby(sorted(files, key=kind), key=kind)):
+        group = Group(f"read_{number}", header)
+        together = list(members)
+        options = f"header = {has_header}, skip = {skip}, delim = {literal(delimiter)}, quote = '\"', escape = '\"'"
+        for file in _read_together(scratch, group, together, options):
+            rows = records(lines_of(file.path), delimiter, len(header))
+            if has_header:
+                next(rows)
+            _insert(scratch, group, file, rows)
+        groups.append(group)
+    return groups
+
+
+def read_json_lines(scratch: Scratch, files: Sequence[Readable]) -> Group:
+    """One table of `line`; lines that are no JSON object become unframed."""
+    group = Group("lines", ("line",))
+    if not files:
+        scratch.connection.execute("create table lines (__file integer, __row bigint, line text)")
+        return group
+    options = f"header = false, delim = {literal(_NO_SUCH_CHARACTER)}, quote = '', escape = ''"
+    for file in _read_together(scratch, group, files, options):
+        stripped = (line.rstrip("\r\n") for line in lines_of(file.path))
+        _insert(scratch, group, file, ([line] for line in stripped if line.strip()))
+    broken = "from lines where not coalesce(json_valid(line), false) or json_type(line) <> 'OBJECT'"
+    scratch.connection.execute(f"insert into unframed select __file, __row, line {broken}")
+    scratch.connection.execute(f"delete {broken}")
+    return group
+
+
+def json_columns(scratch: Scratch, names: Iterable[str]) -> Group:
+    """The values of these keys (case aside, in any spelling found) of all JSON lines, as one table of text."""
+    wanted = {name.lower() for name in names}
+    found = sorted(str(key) for (key,) in scratch.rows("select distinct unnest(json_keys(line)) from lines"))
+    spellings: dict[str, list[str]] = {}
+    for key in found:
+        if key.lower() in wanted:
+            spellings.setdefault(key.lower(), []).append(key)
+    keys = [key for same in spellings.values() for key in same]
+    paths = ", ".join(literal('$."' + key.replace('"', '\\"') + '"') for key in keys)
+    columns = ", ".join(
+        f"replace(coalesce({', '.join(f'found[{keys.index(key) + 1}]' for key in same)}), chr(0), '') as {quoted(name)}"
+        for name, same in spellings.items()
+    )
+    source = f"(select *, json_extract_string(line, [{paths}]) as found from lines)" if keys else "lines"
+    scratch.connection.execute(
+        f"create table read_0 as select __file, __row{', ' if columns else ''}{columns} from {source} as lines"
+    )
+    return Group("read_0", tuple(spellings))
+
+
+def read_parquet_file(scratch: Scratch, group: Group, file: Readable) -> None:
+    """Add one Parquet file to the table of its header. Raises BadData if it is damaged."""
+    names = ", ".join(quoted(name) for name in file.header)
+    try:
+        _create(scratch, group)
+        scratch.connection.execute(
+            f"insert into {group.table} select $1, file_row_number + 1, columns(* exclude (file_row_number))::varchar "
+            f"from (select {names}, file_row_number from read_parquet($2, file_row_number = true))",
+            [file.number, str(file.path)],
+        )
+    except duckdb.Error as error:
+        reason = str(error).split("\n", 1)[0]
+        raise BadData(f"File {file.name}: damaged or not Parquet ({reason}). Nothing of it was loaded.") from error
+
+
+def _read_together(scratch: Scratch, group: Group, files: Sequence[Readable], options: str) -> list[Readable]:
+    """
+    Create the group's table from all files in one scan; returns those that must be read one by one instead.
+
+    DuckDB drops a row it cannot frame and, after a quote that is never closed, all that follow: so a file it rejects
+    anything of counts as unread.
+    """
+    names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in group.header)
+    blank = " and ".join(f"coalesce({quoted(name)}, '') = ''" for name in group.header)
+    connection = scratch.connection
+    try:
+        connection.execute(
+            f"create table {group.table} as "
+            f"select enum_code(__path::landed_path)::integer as __file, null::bigint as __row, * exclude (__path) "
+            f"from read_csv($1, auto_detect = false, columns = {{{names}}}, nullstr = '', filename = '__path', "
+            f"store_rejects = true, rejects_limit = 0, rejects_table = 'rejects_{group.table}', "
+            f"rejects_scan = 'scans_{group.table}', {options}) where not ({blank})",
+            [[str(file.path) for file in files]],
+        )
+    except duckdb.Error as error:
+        log.info("Reading %d file(s) record by record: %s", len(files), str(error).split("\n", 1)[0])
+        connection.execute(f"drop table if exists {group.table}")
+        _create(scratch, group)
+        return list(files)
+    rejected = {
+        str(path)
+        for (path,) in scratch.rows(
+            f"select distinct file_path from rejects_{group.table} join scans_{group.table} using (scan_id, file_id)"
+        )
+    }
+    again = [file for file in files if str(file.path) in rejected]
+    if again:
+        numbers = ", ".join(str(file.number) for file in again)
+        connection.execute(f"delete from {group.table} where __file in ({numbers})")
+    return again
+
+
+def _create(scratch: Scratch, group: Group) -> None:
+    columns = "".join(f", {quoted(name)} text" for name in group.header)
+    scratch.connection.execute(f"create table if not exists {group.table} (__file integer, __row bigint{columns})")
+
+
+def _insert(scratch: Scratch, group: Group, file: Readable, rows: Iterator[list[str] | Unframed]) -> None:
+    """Add records read one by one; unframed lines go aside with their row number."""
+    numbered = enumerate(rows, start=1)
+    while part := list(islice(numbered, _ROWS_AT_ONCE)):
+        good = [(row, fields) for row, fields in part if not isinstance(fields, Unframed)]
+        bad = [(row, line.text) for row, line in part if isinstance(line, Unframed)]
+        columns = zip(*(fields for _, fields in good), strict=True) if good else [[]] * len(group.header)
+        _append(scratch, group.table, file, [row for row, _ in good], columns)
+        _append(scratch, "unframed", file, [row for row, _ in bad], [[text for _, text in bad]])
+
+
+def _append(scratch: Scratch, table: str, file: Readable, rows: list[int], columns: Iterable[Sequence[str]]) -> None:
+    arrays = [pa.array([file.number] * len(rows), pa.int32()), pa.array(rows, pa.int64())]
+    arrays += [pa.array(values, pa.string()) for values in columns]
+    scratch.connection.register("incoming", pa.table(arrays, names=[f"c{number}" for number in range(len(arrays))]))
+    scratch.connection.execute(f"insert into {table} select * from incoming")
+    scratch.connection.unregister("incoming")
