@@ -1,0 +1,28 @@
+"""
+Publish what people and BI tools read: warehouse + ledger -> `marts.*` -> snapshot, Parquet, data dictionary, report.
+
+**Reads:** every schema of the warehouse, and what the ledger says about messages.
+**Writes:** `marts.*` and `<home>/published`, swapped in as a whole.
+**If it fails:** readers keep yesterday's snapshot, which says its day; mail is not affected.
+**To rerun:** clear the run. The snapshot is replaced whole.
+"""
+
+from airflow.sdk import dag, task
+
+from perennial.assets import DECISIONS, MARTS
+from perennial.orchestration import DAG_DEFAULTS, WAREHOUSE, after, task_run
+
+
+@dag(schedule=after(DECISIONS), tags=["day chain", "marts"], doc_md=__doc__, **DAG_DEFAULTS)
+def publish_metrics():
+    @task(pool=WAREHOUSE, outlets=[MARTS])
+    def publish() -> dict:
+        from perennial.flows import publish
+
+        with task_run() as (run, settings):
+            return publish.publish(run, settings)
+
+    publish()
+
+
+publish_metrics()

@@ -1,0 +1,17 @@
+"""Airflow's side of Perennial: what every DAG shares, the day of a run, pools, Connections, the local stack."""
+
+from perennial.orchestration.defaults import DAG_DEFAULTS, after, every_day, every_minute
+from perennial.orchestration.pools import LANDING, LEDGER, WAREHOUSE
+from perennial.orchestration.tasks import task_run, task_settings
+
+__all__ = [
+    "DAG_DEFAULTS",
+    "LANDING",
+    "LEDGER",
+    "WAREHOUSE",
+    "after",
+    "every_day",
+    "every_minute",
+    "task_run",
+    "task_settings",
+]

@@ -1,0 +1,24 @@
+"""The pools: how many tasks may use a thing at once. They have to exist before the scheduler starts."""
+
+from perennial.foundation.settings import Settings
+
+WAREHOUSE = "warehouse"
+LEDGER = "ledger"
+LANDING = "landing"
+
+
+def pools(settings: Settings) -> dict[str, tuple[int, str]]:
+    """Slots and description of every pool. DuckDB and SQLite have one writer; a server has many."""
+    return {
+        WAREHOUSE: (1 if settings.warehouse_url.startswith("duckdb") else 8, "Writers of the warehouse"),
+        LEDGER: (1 if settings.ledger_url.startswith("sqlite") else 8, "Writers of the ledger"),
+        LANDING: (4, "Files being taken from the inbox"),
+    }
+
+
+def create_pools(settings: Settings) -> None:
+    """Create or correct every pool: a task whose pool is missing waits for ever."""
+    from airflow.models.pool import Pool
+
+    for name, (slots, description) in pools(settings).items():
+        Pool.create_or_update_pool(name, slots=slots, description=description, include_deferred=False)
