@@ -1,0 +1,1 @@
+"""Campaign folders and the contact policy: what marketers declare about whom to write to, when and how often."""
