@@ -9,7 +9,7 @@ SQLite by default, PostgreSQL by URL; one code path for both.
 
 from perennial.ledger.decisions import CampaignRun, DecisionsFile, NewCampaignRun, NewTemplate
 from perennial.ledger.ledger import Ledger, open_ledger
-from perennial.ledger.messages import Claim, NewMessage, Outcome, message_id_of
+from perennial.ledger.messages import Claim, Claimed, NewMessage, Outcome, message_id_of
 from perennial.ledger.permissions import NewConsent, NewEvent, address_hash
 from perennial.ledger.schema import migrate
 from perennial.ledger.states import EventKind, State
@@ -17,6 +17,7 @@ from perennial.ledger.states import EventKind, State
 __all__ = [
     "CampaignRun",
     "Claim",
+    "Claimed",
     "DecisionsFile",
     "EventKind",
     "Ledger",

@@ -105,19 +105,15 @@ class Store:
     def _advance(self, connection: Connection, *, newest: bool) -> Mark | None:
         """Raise the revision, last in the transaction: on PostgreSQL the row is locked until the commit."""
         state = connection.execute(select(ledger_state).with_for_update()).one()
-        if _is_behind(read_mark(self._mark_path) if newest else self._readable_mark(), state.ledger_id, state.revision):
+        if _is_behind(self._readable_mark(), state.ledger_id, state.revision):
             if newest:
-                raise Permanent(
-                    f"The ledger {self._engine.url!r} is older than its mark {self._mark_path}: an old copy was put "
-                    "back, and it has forgotten what it sent. Put the newest ledger in place, or run "
-                    "`perennial ledger reconcile` to go on with this one; until then nothing is queued or sent."
-                )
+                raise self._behind()
             return None
         connection.execute(ledger_state.update().values(revision=state.revision + 1))
         return Mark(state.ledger_id, state.revision + 1)
 
     def _readable_mark(self) -> Mark | None:
-        # A broken mark must not lose an unsubscribe; it blocks sending only.
+        # A broken mark is no reason to lose an unsubscribe: like the mark of another ledger it blocks sending only.
         try:
             return read_mark(self._mark_path)
         except Permanent:
@@ -129,6 +125,18 @@ class Store:
         with self._reading() as connection:
             state = connection.execute(select(ledger_state)).one()
         return _is_behind(self._readable_mark(), state.ledger_id, state.revision)
+
+    def require_newest(self) -> None:
+        """Raise Permanent when an old ledger was put back."""
+        if self.is_behind:
+            raise self._behind()
+
+    def _behind(self) -> Permanent:
+        return Permanent(
+            f"The ledger {self._engine.url!r} is older than its mark {self._mark_path}: an old copy was put back, and "
+            "it has forgotten what it sent. Put the newest ledger in place, or run `perennial ledger reconcile` to go "
+            "on with this one; until then nothing is queued or sent."
+        )
 
     def _now(self) -> datetime:
         return current_time(self._settings)

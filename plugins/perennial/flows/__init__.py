@@ -1,0 +1,1 @@
+"""What Perennial does, one function per task; reads like the picture in the README."""

@@ -1,0 +1,1 @@
+"""The public web app: what people outside reach without a login."""
