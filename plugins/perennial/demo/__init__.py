@@ -1,0 +1,20 @@
+"""A demo company: simulated people, the files their shop would export, and how they answer mail."""
+
+from perennial.demo.process import Dirt, Shop
+from perennial.demo.reactions import ANSWER_DAYS, Mail, MessageEvent, Reactions, Unsubscribe, react, write_reactions
+from perennial.demo.shop import build_shop, read_shop, write_days
+
+__all__ = [
+    "ANSWER_DAYS",
+    "Dirt",
+    "Mail",
+    "MessageEvent",
+    "Reactions",
+    "Shop",
+    "Unsubscribe",
+    "build_shop",
+    "react",
+    "read_shop",
+    "write_days",
+    "write_reactions",
+]
