@@ -60,7 +60,8 @@ class Contract:
     What rows of one kind look like and what must hold for them.
 
     `key` identifies a row. `numbered_by` is the column of the key that tells apart rows which otherwise share it and
-    that many systems do not have; where it is null the row's content and its ordinal stand in.
+    that many systems do not have; where it is null the row's content and its ordinal stand in. `dated_by` says when
+    what the row tells happened: a run of an earlier day does not know it yet.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Contract:
     description: str
     key: tuple[str, ...]
     numbered_by: str | None
+    dated_by: str | None
     columns: dict[str, Column]
     expectations: tuple[Expectation, ...]
 
@@ -90,6 +92,7 @@ class _ContractFile(Document):
     description: str
     key: tuple[str, ...] = Field(min_length=1)
     numbered_by: str | None = None
+    dated_by: str | None = None
     columns: dict[str, Column] = Field(min_length=1)
     expectations: tuple[Expectation, ...] = ()
 
@@ -108,22 +111,14 @@ def load_contract(name: str, settings: Settings) -> Contract:
     problems = list(_problems(name, written))
     if problems:
         raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
-    present = tuple(
-        Expectation(
-            rule=f"{column}_present",
-            severity=Severity.CRITICAL,
-            expect="expect_column_values_to_not_be_null",
-            kwargs={"column": column},
-        )
-        for column, definition in written.columns.items()
-        if definition.required
-    )
+    present = tuple(_present(column) for column, definition in written.columns.items() if definition.required)
     return Contract(
         name=name,
         path=path,
         description=written.description,
         key=written.key,
         numbered_by=written.numbered_by,
+        dated_by=written.dated_by,
         columns=dict(written.columns),
         expectations=present + written.expectations,
     )
@@ -133,6 +128,19 @@ def load_contracts(settings: Settings) -> dict[str, Contract]:
     """Every contract by name, in the order of the names. Raises BadConfig."""
     folder = settings.include / "expectations"
     return {path.stem: load_contract(path.stem, settings) for path in sorted(folder.glob("*.yaml"))}
+
+
+def _present(column: str) -> Expectation:
+    """A required value is there. One that is there and cannot be read breaks the rule `readable` instead."""
+    return Expectation(
+        rule=f"{column}_present",
+        severity=Severity.CRITICAL,
+        expect="unexpected_rows_expectation",
+        kwargs={
+            "unexpected_rows_query": f"select _id from {{batch}} where {column} is null "
+            f"and not list_contains(string_split(coalesce(_unreadable, ''), ', '), '{column}')"
+        },
+    )
 
 
 def _problems(name: str, written: _ContractFile) -> Iterator[str]:
@@ -146,6 +154,10 @@ def _problems(name: str, written: _ContractFile) -> Iterator[str]:
             yield f"field key: {column!r} is not a column of this contract."
     if written.numbered_by and written.numbered_by not in written.key:
         yield f"field numbered_by: {written.numbered_by!r} is not part of the key {list(written.key)}."
+    if written.dated_by:
+        dating = written.columns.get(written.dated_by)
+        if dating is None or dating.type not in ("date", "timestamp"):
+            yield f"field dated_by: {written.dated_by!r} is not a date or timestamp column of this contract."
     yield from _expectation_problems(written)
 
 

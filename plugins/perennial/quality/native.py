@@ -18,12 +18,15 @@ with warnings.catch_warnings():
     from duckdb_sqlalchemy import ConnectionWrapper
     from great_expectations.core.batch import Batch
     from great_expectations.core.expectation_validation_result import ExpectationValidationResult
-    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+    from great_expectations.execution_engine.sqlalchemy_execution_engine import SqlAlchemyExecutionEngine
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-    from great_expectations.expectations.metrics.map_metric_provider import (
-        ColumnMapMetricProvider,
+    from great_expectations.expectations.metadata_types import FailureSeverity
+    from great_expectations.expectations.metrics.map_metric_provider.column_condition_partial import (
         column_condition_partial,
+    )
+    from great_expectations.expectations.metrics.map_metric_provider.column_map_metric_provider import (
+        ColumnMapMetricProvider,
     )
     from great_expectations.validator.validator import Validator
 
@@ -35,7 +38,7 @@ _RESULT_FORMAT = {
 }
 
 
-class _DuckDBEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
+class _DuckDBEngine(SqlAlchemyExecutionEngine):
     """Keeps one connection: Great Expectations fetches after closing, and DuckDB then has no rows any more."""
 
     @contextmanager
@@ -45,18 +48,18 @@ class _DuckDBEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
         yield self._connection
 
 
-class _MatchRegex(ColumnMapMetricProvider):  # type: ignore[misc]
+class _MatchRegex(ColumnMapMetricProvider):
     """`expect_column_values_to_match_regex`, for which Great Expectations knows no DuckDB function."""
 
     condition_metric_name = "column_values.match_regex"
     condition_value_keys = ("regex",)
 
-    @column_condition_partial(engine=_DuckDBEngine)  # type: ignore[untyped-decorator]
+    @column_condition_partial(engine=_DuckDBEngine)
     def _duckdb(cls, column: Any, regex: str, **_: object) -> Any:  # noqa: N805 - Great Expectations' convention
         return sqlalchemy.func.regexp_matches(column, regex)
 
 
-class _QuietValidator(Validator):  # type: ignore[misc]
+class _QuietValidator(Validator):
     """Without progress bars in the log of a task."""
 
     def _determine_progress_bars(self) -> bool:
@@ -76,14 +79,15 @@ def evaluate(
     try:
         execution = _DuckDBEngine(engine=engine, create_temp_table=False)
         data = SqlAlchemyBatchData(execution_engine=execution, table_name=table, create_temp_table=False)
-        validator = _QuietValidator(execution_engine=execution, batches=[Batch(data=data)])
+        batch = Batch(data=data)  # type: ignore[arg-type]  # its annotation is of the class, not of an instance
+        validator = _QuietValidator(execution_engine=execution, batches=[batch])
         results = validator.graph_validate(
             [
                 ExpectationConfiguration(
                     type=expectation.expect,
                     kwargs=dict(expectation.kwargs),
                     meta={"rule": expectation.rule},
-                    severity=expectation.severity.value,
+                    severity=FailureSeverity(expectation.severity.value),
                 )
                 for expectation in suite
             ],
@@ -93,4 +97,4 @@ def evaluate(
             execution._connection.close()
     finally:
         engine.dispose()
-    return {result.expectation_config.meta["rule"]: result for result in results}
+    return {result.expectation_config.meta["rule"]: result for result in results if result.expectation_config}

@@ -4,6 +4,7 @@ from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
 from perennial.sources.landing import Landed, landed, superseded_duplicates, take
 from perennial.sources.parse import parse
+from perennial.sources.scratch import open_scratch
 
 __all__ = [
     "Batch",
@@ -14,6 +15,7 @@ __all__ = [
     "landed",
     "load_source",
     "load_sources",
+    "open_scratch",
     "parse",
     "source_names",
     "superseded_duplicates",

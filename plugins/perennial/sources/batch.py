@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -9,7 +10,7 @@ from perennial.foundation.settings import Settings
 from perennial.sources.definition import Source, literal, quoted
 from perennial.sources.landing import Landed
 from perennial.sources.mapping import TYPED, business_dates, key_of
-from perennial.sources.reading import Group
+from perennial.sources.reading import Group, row_number
 from perennial.sources.scratch import Scratch
 
 _ROWS_AT_ONCE = 100_000
@@ -51,9 +52,7 @@ class Batch:
     groups: list[Group] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
-    def rows(self) -> int:
-        """How many rows could be typed."""
-        return self.scratch.rows(f"select count(*) from {TYPED}")[0][0]
+    table: ClassVar[str] = TYPED
 
     def counts(self, findings: str) -> list[FileCount]:
         """Rows and reasons by file, in the order of the files."""
@@ -96,7 +95,7 @@ class Batch:
     ) -> pa.RecordBatchReader:
         """The rows no critical rule refuses, as they go to `raw.<contract>`."""
         contract = self.source.contract
-        relation = self.scratch.connection.execute(
+        relation = self.scratch.connection.sql(
             f"""
             select
                 {", ".join(contract.columns)}{business_dates(contract, settings.zone)},
@@ -106,7 +105,7 @@ class Batch:
             where not exists (select 1 from {findings} as found where found._id = keyed._id)
                 and {self._not_in(held)}
             """,
-            {"source": self.source.name, "batch_id": batch_id, "ingested_at": ingested_at},
+            params={"source": self.source.name, "batch_id": batch_id, "ingested_at": ingested_at},
         )
         return relation.to_arrow_reader(_ROWS_AT_ONCE)
 
@@ -118,12 +117,12 @@ class Batch:
             contents = "select __file, __row, line as content from lines"
         else:
             contents = " union all ".join(
-                f"select __file, coalesce(__row, rowid - min(rowid) over (partition by __file) + 1) as __row, "
+                f"select __file, {row_number(group)} as __row, "
                 f"to_json({_struct(group)})::varchar as content from {group.table}"
                 for group in self.groups
             )
         contents = contents or "select null::integer as __file, null::bigint as __row, null::varchar as content limit 0"
-        relation = self.scratch.connection.execute(
+        relation = self.scratch.connection.sql(
             f"""
             with refused as (
                 select _file, typed._row, found.reasons, content
@@ -140,7 +139,7 @@ class Batch:
             where {self._not_in(held)}
             order by number, _row
             """,
-            {
+            params={
                 "source": self.source.name,
                 "contract": self.source.contract.name,
                 "batch_id": batch_id,

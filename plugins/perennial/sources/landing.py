@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from perennial.foundation.days import current_time
-from perennial.foundation.errors import BadData
+from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import Settings
 from perennial.sources.definition import Source
 
@@ -60,7 +60,10 @@ def take(source: Source, settings: Settings) -> list[Landed]:
         for path in _arrived(source, settings):
             file = path.relative_to(settings.inbox_dir).as_posix()
             before = newest.get(file)
-            copied = _copy(path, folder, before)
+            try:
+                copied = _copy(path, folder, before)
+            except OSError as error:
+                raise Retryable(f"Source {source.name}: {path} cannot be copied to {folder}: {error}") from error
             if copied is None:
                 continue
             copy, sha256, found = copied

@@ -12,7 +12,7 @@ The table of typed rows: `_id` (unique in the batch), `_file` and `_row` (both n
 columns, `_unreadable` (the columns whose value is present and not readable as its type, or null) and `_hash`.
 """
 
-_SPACE = "e' \\t\\r\\n\\u00a0'"
+_SPACE = literal(" \t\r\n\u00a0\ufeff")
 _TRUE = "('true', 't', 'yes', 'y', '1')"
 _FALSE = "('false', 'f', 'no', 'n', '0')"
 _FILE_SHIFT = 2**40  # rows a file may have before two files would share an _id
@@ -113,8 +113,12 @@ def _key_text(name: str, column: Column) -> str:
 
 
 def business_dates(contract: Contract, zone: ZoneInfo) -> str:
-    """The business date of every timestamp, as select items with a leading comma."""
-    return "".join(
-        f", cast({moment} at time zone '{zone.key}' as date) as {name}"
-        for name, moment in contract.date_columns.items()
-    )
+    """The business date of every timestamp and of the row (`_day`), as select items with a leading comma."""
+    dates = {name: _business_date(moment, contract, zone) for name, moment in contract.date_columns.items()}
+    dates["_day"] = _business_date(contract.dated_by, contract, zone) if contract.dated_by else "null::date"
+    return "".join(f", {date} as {name}" for name, date in dates.items())
+
+
+def _business_date(column: str, contract: Contract, zone: ZoneInfo) -> str:
+    is_moment = contract.columns[column].type == "timestamp"
+    return f"({column} at time zone '{zone.key}')::date" if is_moment else column

@@ -189,5 +189,5 @@ def _try_expression(scratch: Scratch, source: Source, group: Group, column: str,
         kind = type(error).__name__.removesuffix("Exception").lower()
         raise BadData(
             f"Source {source.name}, field columns.{column}.sql: {sql!r} fails on some row ({kind} error), so nothing "
-            f"of this batch was loaded. Use try_cast and friends, or correct the expression in sources/{source.name}.yaml."
+            f"of this batch was loaded. Use try_cast and friends, or correct sources/{source.name}.yaml."
         ) from error

@@ -29,6 +29,11 @@ class Group:
     header: tuple[str, ...]
 
 
+def row_number(group: Group) -> str:
+    """The number of a row in its file, from 1: files read in one scan are numbered by their order in the table."""
+    return f"coalesce(__row, {group.table}.rowid - min({group.table}.rowid) over (partition by __file) + 1)"
+
+
 def prepare(scratch: Scratch, files: Sequence[Readable]) -> None:
     """Make what the readers below need. The files are numbered by their place."""
     scratch.connection.execute("create table unframed (__file integer, __row bigint, content text)")
@@ -58,20 +63,21 @@ def read_csv_files(scratch: Scratch, files: Sequence[Readable], delimiter: str, 
     return groups
 
 
-def read_json_lines(scratch: Scratch, files: Sequence[Readable]) -> Group:
-    """One table of `line`; lines that are no JSON object become unframed."""
-    group = Group("lines", ("line",))
+def read_json_lines(scratch: Scratch, files: Sequence[Readable]) -> None:
+    """The table `lines` of `__file, __row, line`; lines that are no JSON object become unframed."""
+    raw = Group("read_lines", ("line",))
+    _create(scratch, Group("lines", ("line",)))
     if not files:
-        scratch.connection.execute("create table lines (__file integer, __row bigint, line text)")
-        return group
+        return
     options = f"header = false, delim = {literal(_NO_SUCH_CHARACTER)}, quote = '', escape = ''"
-    for file in _read_together(scratch, group, files, options):
+    for file in _read_together(scratch, raw, files, options):
         stripped = (line.rstrip("\r\n") for line in lines_of(file.path))
-        _insert(scratch, group, file, ([line] for line in stripped if line.strip()))
+        _insert(scratch, raw, file, ([line] for line in stripped if line.strip()))
+    scratch.connection.execute(f"insert into lines select __file, {row_number(raw)}, line from {raw.table}")
+    scratch.connection.execute(f"drop table {raw.table}")
     broken = "from lines where not coalesce(json_valid(line), false) or json_type(line) <> 'OBJECT'"
     scratch.connection.execute(f"insert into unframed select __file, __row, line {broken}")
     scratch.connection.execute(f"delete {broken}")
-    return group
 
 
 def json_columns(scratch: Scratch, names: Iterable[str]) -> Group:

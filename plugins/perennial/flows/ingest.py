@@ -1,0 +1,358 @@
+"""Files in the inbox → the landing → the quality gate → `raw.<contract>` and `quarantine.rows`."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+import pyarrow as pa
+
+from perennial.contracts import Contract, load_contracts
+from perennial.foundation.days import Run, current_time
+from perennial.foundation.errors import BadData
+from perennial.foundation.settings import Settings
+from perennial.quality import FINDINGS, Check, validate
+from perennial.sources import (
+    Batch,
+    FileCount,
+    Landed,
+    Source,
+    landed,
+    load_source,
+    load_sources,
+    open_scratch,
+    parse,
+    source_names,
+    superseded_duplicates,
+    take,
+)
+from perennial.warehouse import Warehouse, open_warehouse
+
+__all__ = ["land", "load", "source_names"]
+
+log = logging.getLogger(__name__)
+
+_BYTES_AT_ONCE = 1 << 30
+_PACKED = 8  # what a compressed byte may unpack to, for the limit above
+
+_FILES = {
+    "source": "text",
+    "contract": "text",
+    "file": "text",
+    "version": "bigint",
+    "sha256": "text",
+    "bytes": "bigint",
+    "landed_at": "timestamptz",
+    "day": "date",
+    "batch_id": "bigint",
+    "status": "text",  # loaded | refused | held | duplicate
+    "reason": "text",
+    "rows": "bigint",
+    "accepted": "bigint",
+    "quarantined": "bigint",
+    "rules": "text",  # hash of the source and contract files it was judged by: when it changes, refused files are tried again
+}
+_CHECKS = {
+    "batch_id": "bigint",
+    "source": "text",
+    "contract": "text",
+    "day": "date",
+    "rule": "text",
+    "severity": "text",
+    "rows": "bigint",
+    "failed": "bigint",
+    "passed": "boolean",
+    "detail": "text",
+}
+_QUARANTINE = {
+    "source": "text",
+    "contract": "text",
+    "file": "text",
+    "version": "bigint",
+    "row": "bigint",
+    "batch_id": "bigint",
+    "ingested_at": "timestamptz",
+    "day": "date",
+    "reasons": "text",
+    "content": "text",
+}
+_STAMPS = {
+    "_day": "date",
+    "_source": "text",
+    "_file": "text",
+    "_version": "bigint",
+    "_row": "bigint",
+    "_batch_id": "bigint",
+    "_ingested_at": "timestamptz",
+    "_key": "text",
+    "_hash": "text",
+}
+_ARROW = {
+    "text": pa.string(),
+    "bigint": pa.int64(),
+    "date": pa.date32(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", "UTC"),
+}
+
+
+def land(source: str, run: Run, settings: Settings) -> dict[str, int]:
+    """Take what is new in the inbox for one source. Needs neither the warehouse nor the other sources."""
+    taken = take(load_source(source, settings), settings)
+    figures = {
+        "files": len(taken),
+        "bytes": sum(entry.bytes for entry in taken),
+        "duplicate": sum(entry.duplicate_of is not None for entry in taken),
+    }
+    log.info("%s, %s: took %d file(s), %d bytes", run.day, source, figures["files"], figures["bytes"])
+    return figures
+
+
+def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict[str, dict[str, int]]:
+    """
+    Bring every landed file that is not in the warehouse yet (and had landed by `known_at`) through the gate.
+
+    Each source is one transaction. Returns by source: files seen, rows landed, accepted, quarantined and held, and
+    files refused or duplicate. Refused files are recorded, logged and tried again when their source or contract file
+    changes; they stop the run only if a required source brought nothing else.
+
+    Raises BadConfig for a wrong source or contract, BadData for a required source all of whose newest files failed.
+    """
+    sources = load_sources(settings)
+    contracts = load_contracts(settings)
+    with open_warehouse(settings) as warehouse:
+        create_raw_tables(warehouse, contracts.values())
+        figures = {name: _Loader(warehouse, source, run, settings).load(known_at) for name, source in sources.items()}
+        failed = [name for name, source in sources.items() if source.required and _newest_failed(warehouse, name)]
+    if failed:
+        raise BadData(
+            f"Every newest file of {', '.join(failed)} was refused or held; the warehouse keeps what it had. "
+            "The reasons are in raw.files and in the log above."
+        )
+    return figures
+
+
+class _Loader:
+    """One source going through the gate in one run."""
+
+    def __init__(self, warehouse: Warehouse, source: Source, run: Run, settings: Settings) -> None:
+        self.warehouse = warehouse
+        self.source = source
+        self.run = run
+        self.settings = settings
+        self.ingested_at = current_time(settings)
+        self.rules = _rules_hash(source, settings)
+        self.figures = dict.fromkeys(("files", "landed", "accepted", "quarantined", "held", "refused", "duplicate"), 0)
+
+    def load(self, known_at: datetime | None) -> dict[str, int]:
+        fresh, duplicates = self._pending(known_at)
+        if not fresh and not duplicates:
+            return self.figures
+        empty = dict(self.figures)
+        try:
+            with self.warehouse.transaction():
+                self._record_duplicates(duplicates)
+                for chunk in _chunks(fresh):
+                    self._load_chunk(chunk)
+        except BadData as error:
+            log.warning("%s: the batch is refused: %s", self.source.name, error)
+            self.figures = empty
+            with self.warehouse.transaction():
+                self._record_duplicates(duplicates)
+                self._refuse_all(fresh, str(error))
+        log.info("%s, %s: %s", self.run.day, self.source.name, self.figures)
+        return self.figures
+
+    def _pending(self, known_at: datetime | None) -> tuple[list[Landed], list[Landed]]:
+        """Entries to load and duplicates to record; of both, what the warehouse says about them is forgotten."""
+        known = [
+            entry
+            for entry in landed(self.source.name, self.settings)
+            if known_at is None or entry.landed_at <= known_at
+        ]
+        alone = superseded_duplicates(known)
+        done = {
+            (row["file"], row["version"]): row
+            for row in self.warehouse.query(
+                "select file, version, status, rules from raw.files where source = $source", source=self.source.name
+            ).to_pylist()
+        }
+        fresh: list[Landed] = []
+        duplicates: list[Landed] = []
+        for entry in known:
+            identity = (entry.file, entry.version)
+            is_duplicate = entry.duplicate_of is not None and identity not in alone
+            before = done.get(identity)
+            if before is None:
+                (duplicates if is_duplicate else fresh).append(entry)
+            elif (before["status"] in ("refused", "held") and before["rules"] != self.rules) or (
+                before["status"] == "duplicate" and not is_duplicate
+            ):
+                fresh.append(entry)
+        return fresh, duplicates
+
+    def _load_chunk(self, entries: list[Landed]) -> None:
+        batch_id = self._next_batch()
+        with open_scratch(self.source.timezone, self.settings) as scratch:
+            batch = parse(scratch, self.source, entries, self.settings)
+            checks = validate(scratch.connection, batch.table, self.source.contract)
+            counts = batch.counts(FINDINGS)
+            held = [count.entry for count in counts if self._is_held(count)]
+            self.warehouse.append(
+                f"raw.{self.source.contract.name}",
+                batch.accepted(FINDINGS, held, batch_id, self.ingested_at, self.settings),
+            )
+            self.warehouse.append(
+                "quarantine.rows", batch.quarantined(FINDINGS, held, batch_id, self.ingested_at, self.run.day)
+            )
+            self._record_files(batch_id, batch, counts)
+            self._record_checks(batch_id, batch, checks, counts)
+
+    def _is_held(self, count: FileCount) -> bool:
+        return count.quarantined > self.source.max_refused * count.rows
+
+    def _record_files(self, batch_id: int, batch: Batch, counts: list[FileCount]) -> None:
+        rows = []
+        for count in counts:
+            figures = {"rows": count.rows, "accepted": count.rows - count.quarantined, "quarantined": count.quarantined}
+            status, reason = "loaded", None
+            if self._is_held(count):
+                figures |= {"accepted": 0, "quarantined": 0}
+                status, reason = "held", self._why_held(count)
+                log.warning("%s, %s: %s", self.source.name, count.entry.file, reason)
+                self._count(held=count.rows)
+            rows.append(self._file(batch_id, count.entry, status, reason, **figures))
+            self._count(landed=count.rows, accepted=figures["accepted"], quarantined=figures["quarantined"])
+        for entry, reason in batch.refused.items():
+            log.warning("%s", reason)
+            rows.append(self._file(batch_id, entry, "refused", reason))
+        self._count(files=len(rows), refused=len(batch.refused))
+        self._append_files(rows)
+
+    def _why_held(self, count: FileCount) -> str:
+        reasons = ", ".join(f"{reason} ({rows})" for reason, rows in list(count.reasons.items())[:5])
+        return (
+            f"Held whole: {count.quarantined} of {count.rows} rows break critical rules, allowed is "
+            f"{self.source.max_refused:.0%}: {reasons}. Correct the file, the mapping or max_refused in "
+            f"sources/{self.source.name}.yaml."
+        )
+
+    def _record_checks(self, batch_id: int, batch: Batch, checks: list[Check], counts: list[FileCount]) -> None:
+        rows = sum(count.rows for count in counts)
+        unframed = sum(count.reasons.get("framing", 0) for count in counts)
+        files = Check("framing", "critical", rows, unframed, unframed == 0, "")
+        notes = [Check(note.rule, note.severity, rows, 0, note.severity == "info", note.detail) for note in batch.notes]
+        self._append_checks(batch_id, [files, *notes, *checks])
+
+    def _record_duplicates(self, duplicates: list[Landed]) -> None:
+        if duplicates:
+            batch_id = self._next_batch()
+            self._append_files(
+                [
+                    self._file(batch_id, entry, "duplicate", f"The same content as {entry.duplicate_of}.")
+                    for entry in duplicates
+                ]
+            )
+            self._count(files=len(duplicates), duplicate=len(duplicates))
+
+    def _refuse_all(self, entries: list[Landed], reason: str) -> None:
+        batch_id = self._next_batch()
+        self._append_files([self._file(batch_id, entry, "refused", reason) for entry in entries])
+        self._append_checks(batch_id, [Check("batch", "critical", 0, 0, passed=False, detail=reason)])
+        self._count(files=len(entries), refused=len(entries))
+
+    def _file(self, batch_id: int, entry: Landed, status: str, reason: str | None, **rows: int) -> dict[str, object]:
+        return {
+            "source": self.source.name,
+            "contract": self.source.contract.name,
+            "file": entry.file,
+            "version": entry.version,
+            "sha256": entry.sha256,
+            "bytes": entry.bytes,
+            "landed_at": entry.landed_at,
+            "day": self.run.day,
+            "batch_id": batch_id,
+            "status": status,
+            "reason": reason,
+            "rules": self.rules,
+            **{"rows": 0, "accepted": 0, "quarantined": 0},
+            **rows,
+        }
+
+    def _append_files(self, rows: list[dict[str, object]]) -> None:
+        for row in rows:  # what an earlier judgement of the same file said
+            self.warehouse.execute(
+                "delete from raw.files where source = $source and file = $file and version = $version",
+                source=row["source"],
+                file=row["file"],
+                version=row["version"],
+            )
+        self.warehouse.append("raw.files", _table(rows, _FILES))
+
+    def _append_checks(self, batch_id: int, checks: Sequence[Check]) -> None:
+        common = {
+            "batch_id": batch_id,
+            "source": self.source.name,
+            "contract": self.source.contract.name,
+            "day": self.run.day,
+        }
+        self.warehouse.append("raw.checks", _table([common | asdict(check) for check in checks], _CHECKS))
+
+    def _next_batch(self) -> int:
+        return self.warehouse.count("select coalesce(max(batch_id), 0) + 1 from raw.files")
+
+    def _count(self, **figures: int) -> None:
+        for name, figure in figures.items():
+            self.figures[name] += figure
+
+
+def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
+    warehouse.create("raw.files", _FILES)
+    warehouse.create("raw.checks", _CHECKS)
+    warehouse.create("quarantine.rows", _QUARANTINE)
+    for contract in contracts:
+        columns = {name: column.sql_type for name, column in contract.columns.items()}
+        dates = dict.fromkeys(contract.date_columns, "date")
+        warehouse.create(f"raw.{contract.name}", columns | dates | _STAMPS)
+
+
+def _newest_failed(warehouse: Warehouse, source: str) -> bool:
+    """Whether a source's most recently landed files were all refused or held."""
+    return bool(
+        warehouse.query(
+            """
+            select count(*) > 0 and count(*) = sum(case when status in ('refused', 'held') then 1 else 0 end) as failed
+            from raw.files
+            where source = $source and status <> 'duplicate'
+                and landed_at = (
+                    select max(landed_at) from raw.files where source = $source and status <> 'duplicate'
+                )
+            """,
+            source=source,
+        )["failed"][0].as_py()
+    )
+
+
+def _chunks(entries: Sequence[Landed]) -> Iterator[list[Landed]]:
+    """Files together up to a number of bytes, so that memory does not grow with the backlog."""
+    chunk: list[Landed] = []
+    size = 0
+    for entry in entries:
+        weight = entry.bytes * (_PACKED if entry.file.endswith((".gz", ".zst", ".parquet")) else 1)
+        if chunk and size + weight > _BYTES_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += weight
+    if chunk:
+        yield chunk
+
+
+def _rules_hash(source: Source, settings: Settings) -> str:
+    written = (settings.include / "sources" / f"{source.name}.yaml").read_bytes() + source.contract.path.read_bytes()
+    return hashlib.md5(written, usedforsecurity=False).hexdigest()
+
+
+def _table(rows: Sequence[dict[str, object]], columns: dict[str, str]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()]))
