@@ -18,13 +18,14 @@ with stated as (
     where consents.fate = 'current'
     union all
     select
-        told.customer_id,
+        customers.customer_id,
         told.channel,
         coalesce(told.topic, 'all') as topic,
         told.state,
         told.recorded_at,
-        told.consent_id as statement_id
+        told.content_hash as statement_id
     from ledger.consents as told
+    inner join core.customers as customers on address_hash(customers.email) = told.address_hash
     where told.recorded_date <= $day
 ),
 

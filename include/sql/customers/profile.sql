@@ -68,4 +68,4 @@ left join customers.favourites as favourites on customers.customer_id = favourit
 left join customers.voice as voice on customers.customer_id = voice.customer_id
 left join customers.rfm as rfm on customers.customer_id = rfm.customer_id
 left join email_consents on customers.customer_id = email_consents.customer_id
-left join suppressed on md5(customers.email) = suppressed.address_hash
+left join suppressed on address_hash(customers.email) = suppressed.address_hash

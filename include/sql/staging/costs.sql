@@ -1,10 +1,10 @@
 -- Every accepted marketing cost that has happened by the day, and what became of it. One row per row landed.
--- Several rows may speak of the same marketing cost (`_key`): the last one in the newest version of the last file is
--- current; rows equal to it are duplicates, others superseded. Files are ordered by name, not by arrival, so that
--- the order in which they come does not matter. Rows dated after the day wait for it.
+-- Several rows may speak of the same marketing cost (`_key`): the last
+-- one in the newest version of the last file is current; rows equal to it are duplicates, others superseded. Files are
+-- ordered by name, not by arrival: the order in which they come does not matter. Rows dated after the day wait for it.
 -- grain:   _source, _file, _version, _row
 -- refresh: replace_costs
--- keys:    costs = _key
+-- keys:    costs = _key, files = _file
 -- pii:     none
 
 with files as (

@@ -1,10 +1,10 @@
 -- Every accepted customer profile that has happened by the day, and what became of it. One row per row landed.
--- Several rows may speak of the same customer profile (`_key`): the last one in the newest version of the last file is
--- current; rows equal to it are duplicates, others superseded. Files are ordered by name, not by arrival, so that
--- the order in which they come does not matter. Rows dated after the day wait for it.
+-- Several rows may speak of the same customer profile (`_key`): the last
+-- one in the newest version of the last file is current; rows equal to it are duplicates, others superseded. Files are
+-- ordered by name, not by arrival: the order in which they come does not matter. Rows dated after the day wait for it.
 -- grain:   _source, _file, _version, _row
 -- refresh: replace_profiles
--- keys:    profiles = _key, sightings = identity
+-- keys:    profiles = _key, sightings = identity, files = _file
 -- pii:     email, phone, loyalty_card, name, birthday, postcode
 
 with files as (
@@ -39,6 +39,7 @@ landed as (
         rows.acquisition_cost,
         rows.referred_by,
         rows.updated_at,
+        rows.updated_date,
         rows._source,
         rows._file,
         rows._version,
@@ -77,6 +78,7 @@ ranked as (
         acquisition_cost,
         referred_by,
         updated_at,
+        updated_date,
         _source,
         _file,
         _version,
@@ -125,6 +127,7 @@ select
     acquisition_cost,
     referred_by,
     updated_at,
+    updated_date,
     case
         when is_newest_version = 0 then 'superseded'
         when place = 1 then 'current'

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
     smtp_security: Literal["none", "starttls", "tls"] = "none"
     smtp_timeout: float = Field(30, gt=0, description="Seconds without an answer after which the server is given up.")
+    shop_name: str = "Perennial Demo Shop"
+    shop_url: str = Field("https://shop.example/", description="Where links to the shop lead.")
     sender: str = Field("Perennial Demo Shop <hello@shop.example>", description="The From header.")
     postal_address: str = Field("Perennial Demo Shop, 1 Garden Lane, 10115 Berlin", description="Shown in each footer.")
     public_url: str = Field("http://127.0.0.1:8025", description="Where people reach the public web app.")

@@ -2,6 +2,16 @@
 
 from perennial.warehouse.duckdb_engine import Warehouse, open_warehouse
 from perennial.warehouse.materialize import Build, Materializer, Progress
-from perennial.warehouse.model import Model, read_model, read_models
+from perennial.warehouse.model import Model, read_model, read_models, written_model
 
-__all__ = ["Build", "Materializer", "Model", "Progress", "Warehouse", "open_warehouse", "read_model", "read_models"]
+__all__ = [
+    "Build",
+    "Materializer",
+    "Model",
+    "Progress",
+    "Warehouse",
+    "open_warehouse",
+    "read_model",
+    "read_models",
+    "written_model",
+]

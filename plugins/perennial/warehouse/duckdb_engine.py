@@ -15,9 +15,10 @@ from perennial.warehouse.lock import writer_lock
 
 log = logging.getLogger(__name__)
 
-# md5 and not the engine's own hash: the same bucket on every engine, for ever.
 _MACROS = (
-    "create or replace temp macro bucket(txt, buckets) as cast('0x' || substr(md5(txt), 1, 8) as bigint) % buckets"
+    # md5 and not the engine's own hash: the same bucket on every engine, for ever.
+    "create or replace temp macro bucket(txt, buckets) as cast('0x' || substr(md5(txt), 1, 8) as bigint) % buckets",
+    "create or replace temp macro address_hash(address) as sha256(lower(trim(address)))",
 )
 
 
@@ -41,7 +42,8 @@ class Warehouse:
         except duckdb.IOException as error:
             raise Retryable(f"The warehouse {path} cannot be opened: {error}") from error
         connection.execute("set timezone = 'UTC'")
-        connection.execute(_MACROS)
+        for macro in _MACROS:
+            connection.execute(macro)
         return cls(connection)
 
     def close(self) -> None:
@@ -66,12 +68,12 @@ class Warehouse:
 
     def query(self, sql: str, **parameters: object) -> pa.Table:
         """Run one SELECT; `$name` in it is bound to the parameter of that name."""
-        return self.connection.execute(sql, parameters or None).to_arrow_table()
+        return self.connection.sql(sql, params=parameters or None).to_arrow_table()
 
     def value(self, sql: str, **parameters: object) -> object:
         """The first column of the first row, None where there is no row."""
-        row = self.connection.execute(sql, parameters or None).fetchone()
-        return row[0] if row else None
+        rows = self.connection.execute(sql, parameters or None).fetchall()
+        return rows[0][0] if rows else None
 
     def count(self, sql: str, **parameters: object) -> int:
         """`value` of a SELECT that counts."""

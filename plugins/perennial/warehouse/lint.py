@@ -30,7 +30,7 @@ _FUNCTIONS = (
 ALLOWED = frozenset({*_STRUCTURE, *_OPERATORS, *_FUNCTIONS})
 
 # Macros: one meaning, one template an engine. They stay out of SQLGlot's translation.
-MACROS = frozenset({"bucket"})
+MACROS = frozenset({"bucket", "address_hash"})
 
 
 def lint(query: exp.Query) -> Iterator[str]:

@@ -17,11 +17,11 @@ from datetime import date
 from typing import Self
 
 import pyarrow as pa
-from sqlglot import exp
 
 from perennial.foundation.errors import Permanent
+from perennial.warehouse.compose import compose
 from perennial.warehouse.duckdb_engine import Warehouse
-from perennial.warehouse.model import DIALECT, Model
+from perennial.warehouse.model import Model
 
 log = logging.getLogger(__name__)
 
@@ -180,20 +180,13 @@ class Materializer:
 
     def _sql(self, model: Model, touched: str | None = None) -> str:
         """The model's SELECT for the day; with `touched`, its inputs only at the touched keys."""
-        query = model.query.copy()
-        for placeholder in list(query.find_all(exp.Placeholder)):
-            placeholder.replace(exp.cast(exp.Literal.string(self.day.isoformat()), "date"))
-        if touched:
-            for table in list(query.find_all(exp.Table)):
-                column = self._keys_of(f"{table.db}.{table.name}").get(touched) if table.db else None
-                if column:
-                    picked = (
-                        f"select * from {table.db}.{table.name} where {column} in (select key from touched.{touched})"
-                    )
-                    table.replace(
-                        exp.maybe_parse(f"({picked}) as {table.alias_or_name}", into=exp.Table, dialect=DIALECT)
-                    )
-        return query.sql(self.warehouse.dialect, comments=False)
+        picked = {
+            table: f"{self._keys_of(table)[touched]} in (select key from touched.{touched})"
+            for table in model.depends_on
+            if touched and touched in self._keys_of(table)
+        }
+        missing = not self.warehouse.has(model.table)
+        return compose(model, self.day, self.warehouse.dialect, picked=picked, missing=missing)
 
     def _keys_of(self, table: str) -> Mapping[str, str]:
         """A model's keys; raw rows are picked by the key of the staging table made from them."""
@@ -218,11 +211,13 @@ class Materializer:
         )
 
     def _touch_via(self, model: Model, key: str, via: str) -> None:
+        """Touch the `key`s of the input rows that share a touched `via` with the input that declares it."""
+        column = next(self._keys_of(table)[via] for table in model.depends_on if via in self._keys_of(table))
         for table in sorted(model.depends_on):
             keys = self._keys_of(table)
-            if key in keys and via in keys:
+            if key in keys and column in self.models[table].columns:
                 self._touch(
-                    key, keys[key], f"(select * from {table} where {keys[via]} in (select key from touched.{via}))"
+                    key, keys[key], f"(select * from {table} where {column} in (select key from touched.{via}))"
                 )
 
     def _check_grain(self, model: Model, table: str) -> None:

@@ -22,7 +22,7 @@ behind a column of the last SELECT documents it. `$day` is the business day; the
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -30,7 +30,7 @@ from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
 from perennial.foundation.errors import BadConfig
@@ -88,6 +88,20 @@ class Model:
         }
         return frozenset(names - {self.table})
 
+    @property
+    def reads_itself(self) -> bool:
+        """A history that looks at what it said on earlier days."""
+        return any(f"{table.db}.{table.name}" == self.table for table in self.query.find_all(exp.Table))
+
+    @property
+    def cast_columns(self) -> dict[str, str]:
+        """Column -> type, of the columns that the last SELECT casts: how a history that reads itself is first made."""
+        return {
+            column.alias_or_name: cast.to.sql(DIALECT)
+            for column in self.query.selects
+            if isinstance(cast := column.unalias(), exp.Cast)
+        }
+
     @cached_property
     def fingerprint(self) -> str:
         """Changes with what the table would hold, not with comments or layout."""
@@ -95,13 +109,13 @@ class Model:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_models(folder: Path) -> dict[str, Model]:
+def read_models(folder: Path, written: Iterable[Model] = ()) -> dict[str, Model]:
     """
-    Every model below `folder`, in an order in which each comes after what it reads.
+    Every model below `folder` and those `written` by code, in an order in which each comes after what it reads.
 
     Raises BadConfig naming the file for a bad header, SQL outside the portable subset, or a cycle.
     """
-    models = [read_model(path) for path in sorted(folder.glob("*/*.sql"))]
+    models = [*(read_model(path) for path in sorted(folder.glob("*/*.sql"))), *written]
     by_table = {model.table: model for model in models}
     sorter = TopologicalSorter({model.table: sorted(model.depends_on & by_table.keys()) for model in models})
     try:
@@ -113,49 +127,59 @@ def read_models(folder: Path) -> dict[str, Model]:
 def read_model(path: Path) -> Model:
     """One model file; raises BadConfig naming the file and what is wrong with it."""
     text = path.read_text(encoding="utf-8")
-    table = f"{path.parent.name}.{path.stem}"
     sentence, header = _read_header(path, text)
-    try:
-        statements = sqlglot.parse(text, read=DIALECT)
-    except (ParseError, SqlglotError) as error:
-        raise BadConfig(f"{path}: not readable as SQL: {error}") from error
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise BadConfig(f"{path}: expected exactly one SELECT.")
-    query = statements[0]
-    problems = list(lint(query))
-    if problems:
-        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    for name in ("grain", "refresh", "pii"):
+        if name not in header:
+            raise BadConfig(f"{path}: the header has no `{name}:` line.")
     model = Model(
-        table=table,
+        table=f"{path.parent.name}.{path.stem}",
         path=path,
         sentence=sentence,
-        grain=_names(header.get("grain", "")),
-        refresh=header.get("refresh", ""),
+        grain=_names(header["grain"]),
+        refresh=header["refresh"],
         keys=dict(_key_pairs(path, header.get("keys", ""))),
-        pii=tuple(name for name in _names(header.get("pii", "")) if name != "none"),
-        query=query,
+        pii=tuple(name for name in _names(header["pii"]) if name != "none"),
+        query=_parse(path, text),
     )
-    _check(model, header)
+    problems = list(_problems(model))
+    if problems:
+        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
     return model
 
 
-def _check(model: Model, header: Mapping[str, str]) -> None:
-    for name in ("grain", "refresh", "pii"):
-        if name not in header:
-            raise BadConfig(f"{model.path}: the header has no `{name}:` line.")
+def written_model(table: str, sql: str, *, sentence: str, grain: tuple[str, ...], path: Path) -> Model:
+    """A table whose SELECT is written from a rule book at `path`; rebuilt each time."""
+    return Model(table, path, sentence, grain, "rebuild", {}, (), _parse(path, sql))
+
+
+def _parse(path: Path, text: str) -> exp.Query:
+    try:
+        statements = sqlglot.parse(text, read=DIALECT)
+    except SqlglotError as error:
+        raise BadConfig(f"{path}: not readable as SQL: {error}") from error
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise BadConfig(f"{path}: expected exactly one SELECT.")
+    problems = list(lint(statements[0]))
+    if problems:
+        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    return statements[0]
+
+
+def _problems(model: Model) -> Iterator[str]:
     if not _REFRESH.fullmatch(model.refresh):
-        raise BadConfig(f"{model.path}: refresh: {model.refresh!r} is not rebuild, history or replace_<keys>.")
+        yield f"refresh: {model.refresh!r} is not rebuild, history or replace_<keys>."
     if model.replaces and model.replaces not in model.keys:
-        raise BadConfig(f"{model.path}: refresh: {model.refresh} needs `{model.replaces} = <column>` under keys.")
+        yield f"refresh: {model.refresh} needs `{model.replaces} = <column>` under keys."
     for name in (*model.grain, *model.keys.values(), *model.pii):
         if name not in model.columns:
-            raise BadConfig(f"{model.path}: the header names {name!r}, which is not a column of the last select.")
+            yield f"the header names {name!r}, which is not a column of the last select."
     if model.refresh == "history" and "day" not in model.grain:
-        raise BadConfig(f"{model.path}: a history needs `day` in its grain.")
-    if model.schema == "marts":
-        undocumented = [name for name, comment in model.columns.items() if not comment]
-        if undocumented:
-            raise BadConfig(f"{model.path}: public columns without a comment: {', '.join(undocumented)}.")
+        yield "a history needs `day` in its grain."
+    if model.reads_itself and (model.refresh != "history" or list(model.cast_columns) != list(model.columns)):
+        yield "only a history may read itself, and it casts every column it selects."
+    undocumented = [name for name, comment in model.columns.items() if not comment]
+    if model.schema == "marts" and undocumented:
+        yield f"public columns without a comment: {', '.join(undocumented)}."
 
 
 def _read_header(path: Path, text: str) -> tuple[str, dict[str, str]]:

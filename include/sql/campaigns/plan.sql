@@ -1,0 +1,153 @@
+-- One decision per candidate of each campaign due on the send day, with its reason. One row per campaign and customer.
+-- First what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
+-- Arm and variant depend on campaign and customer alone, so they are the same on every occurrence. All campaigns are
+-- weighed together: a person gets the promotional mail with the lowest priority number. What has been frozen is not
+-- planned again.
+-- grain:   campaign, customer_id
+-- refresh: rebuild
+-- pii:     none
+
+with candidates as (
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        books.purpose,
+        books.topic,
+        books.priority,
+        books.holdout,
+        books.repeat_at_most,
+        books.repeat_days,
+        customers.email,
+        address_hash(customers.email) as address_hash,
+        audience.open_tickets
+    from campaigns.candidates as candidates
+    inner join rules.campaigns as books on candidates.campaign = books.campaign
+    inner join core.customers as customers on candidates.customer_id = customers.customer_id
+    inner join campaigns.audience as audience on candidates.customer_id = audience.customer_id
+),
+
+arms as (
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        case
+            when bucket('holdout:' || candidates.campaign || ':' || candidates.customer_id, 10000)
+                < candidates.holdout * 10000 then 'holdout'
+            else 'treated'
+        end as arm,
+        variants.variant
+    from candidates
+    inner join rules.campaign_variants as variants
+        on candidates.campaign = variants.campaign
+        and bucket('variant:' || candidates.campaign || ':' || candidates.customer_id, 10000) >= variants.from_bucket
+        and bucket('variant:' || candidates.campaign || ':' || candidates.customer_id, 10000) < variants.to_bucket
+),
+
+sent as (
+    select campaign, customer_id, send_day, purpose
+    from ledger.messages
+    where send_day <= $day and state not in ('held', 'failed', 'expired', 'cancelled', 'bounced')
+),
+
+repeats as (
+    select candidates.campaign, candidates.customer_id
+    from candidates
+    inner join sent on candidates.campaign = sent.campaign and candidates.customer_id = sent.customer_id
+    where date_diff('day', sent.send_day, $day) + 1 < candidates.repeat_days
+    group by candidates.campaign, candidates.customer_id, candidates.repeat_at_most
+    having count(*) >= candidates.repeat_at_most
+),
+
+contacted as (
+    select
+        sent.customer_id,
+        count(case when date_diff('day', sent.send_day, $day) + 1 < policy.every_days then 1 end) as recent,
+        min(date_diff('day', sent.send_day, $day) + 1) as gap_days
+    from sent
+    cross join rules.contact_policy as policy
+    where sent.purpose = 'promotional'
+    group by sent.customer_id
+),
+
+suppressed as (
+    select distinct candidates.campaign, candidates.customer_id
+    from candidates
+    inner join ledger.suppressions as told on candidates.address_hash = told.address_hash
+    where (told.topic = '' or told.topic = candidates.topic)
+        and (told.expires_date is null or told.expires_date > $day)
+),
+
+consented as (
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        max(case when consents.state = 'granted' then 1 else 0 end) as granted,
+        max(case when consents.state = 'denied' then 1 else 0 end) as denied
+    from candidates
+    inner join core.consents as consents on candidates.customer_id = consents.customer_id
+    where consents.channel = 'email' and consents.topic in ('all', candidates.topic)
+    group by candidates.campaign, candidates.customer_id
+),
+
+judged as (
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        candidates.purpose,
+        candidates.priority,
+        arms.arm,
+        arms.variant,
+        case
+            when candidates.email is null then 'no_address'
+            when suppressed.customer_id is not null then 'suppressed'
+            when candidates.purpose = 'promotional'
+            and (coalesce(consented.granted, 0) = 0 or consented.denied = 1) then 'no_consent'
+            when repeats.customer_id is not null then 'already_sent'
+            when row_number() over (
+                partition by candidates.campaign, candidates.address_hash
+                order by candidates.customer_id
+            ) > 1 then 'same_address'
+            when candidates.purpose = 'promotional' and candidates.open_tickets > 0 then 'open_complaint'
+            when arms.arm = 'holdout' then 'campaign_holdout'
+            when candidates.purpose = 'promotional'
+            and (
+                coalesce(contacted.recent, 0) >= policy.at_most
+                or coalesce(contacted.gap_days, policy.min_gap_days) < policy.min_gap_days
+            ) then 'frequency_cap'
+            else 'send'
+        end as reason
+    from candidates
+    cross join rules.contact_policy as policy
+    inner join arms on candidates.campaign = arms.campaign and candidates.customer_id = arms.customer_id
+    left join repeats on candidates.campaign = repeats.campaign and candidates.customer_id = repeats.customer_id
+    left join contacted on candidates.customer_id = contacted.customer_id
+    left join suppressed on candidates.campaign = suppressed.campaign and candidates.customer_id = suppressed.customer_id
+    left join consented on candidates.campaign = consented.campaign and candidates.customer_id = consented.customer_id
+),
+
+ranked as (
+    select
+        campaign,
+        customer_id,
+        arm,
+        variant,
+        reason,
+        purpose,
+        row_number() over (
+            partition by customer_id, case when reason = 'send' and purpose = 'promotional' then 1 else 0 end
+            order by priority, campaign
+        ) as place
+    from judged
+)
+
+select
+    campaign,
+    customer_id,
+    campaign as experiment,
+    arm,
+    variant,
+    case
+        when reason = 'send' and purpose = 'promotional' and place > 1 then 'lower_priority'
+        else reason
+    end as reason
+from ranked

@@ -1,0 +1,141 @@
+"""The ledger's part of the warehouse: copies that models may read."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from perennial.foundation.settings import Settings
+from perennial.ledger import Ledger, open_ledger
+from perennial.warehouse import Warehouse
+
+_OVERLAP = timedelta(hours=1)  # ledger rows commit out of order
+
+# Ledger table -> its key, the time that orders its changes, and the columns that the warehouse copies.
+# Beside each `_at` comes a `_date`, its business day.
+_MIRRORS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "messages": (
+        "message_id",
+        "updated_at",
+        {
+            "message_id": "text",
+            "campaign": "text",
+            "occurrence": "text",
+            "send_day": "date",
+            "customer_id": "text",
+            "address_hash": "text",
+            "locale": "text",
+            "arm": "text",
+            "variant": "text",
+            "purpose": "text",
+            "topic": "text",
+            "state": "text",
+            "reason": "text",
+            "handed_at": "timestamptz",
+            "accepted_at": "timestamptz",
+            "updated_at": "timestamptz",
+        },
+    ),
+    "message_events": (
+        "event_id",
+        "recorded_at",
+        {
+            "event_id": "text",
+            "message_id": "text",
+            "kind": "text",
+            "machine": "boolean",
+            "occurred_at": "timestamptz",
+            "recorded_at": "timestamptz",
+        },
+    ),
+    "consents": (
+        "content_hash",
+        "appended_at",
+        {
+            "content_hash": "text",
+            "address_hash": "text",
+            "channel": "text",
+            "topic": "text",
+            "state": "text",
+            "recorded_at": "timestamptz",
+            "appended_at": "timestamptz",
+        },
+    ),
+    "suppressions": (
+        "suppression_id",
+        "created_at",
+        {
+            "suppression_id": "text",
+            "address_hash": "text",
+            "reason": "text",
+            "topic": "text",
+            "created_at": "timestamptz",
+            "expires_at": "timestamptz",
+        },
+    ),
+}
+_SQL = {pa.string(): "text", pa.date32(): "date"}
+_ARROW = {"text": pa.string(), "date": pa.date32(), "timestamptz": pa.timestamp("us", tz="UTC"), "boolean": pa.bool_()}
+
+
+# Frozen decisions, as their files hold them.
+DECISIONS = pa.schema(
+    {
+        "campaign": pa.string(),
+        "send_day": pa.date32(),
+        "occurrence": pa.string(),
+        "customer_id": pa.string(),
+        "experiment": pa.string(),
+        "arm": pa.string(),
+        "variant": pa.string(),
+        "reason": pa.string(),
+    }
+)
+
+
+def create_mirrors(warehouse: Warehouse) -> None:
+    """Make the tables that `mirror_ledger` fills."""
+    for name, (_, _, columns) in _MIRRORS.items():
+        warehouse.create(f"ledger.{name}", columns | _dates(columns))
+    warehouse.create("campaigns.decisions", {field.name: _SQL[field.type] for field in DECISIONS})
+
+
+def mirror_ledger(warehouse: Warehouse, settings: Settings) -> None:
+    """Copy what is new in the ledger, without addresses, contexts and proofs."""
+    create_mirrors(warehouse)
+    with open_ledger(settings) as ledger:
+        for name, (key, changed, columns) in _MIRRORS.items():
+            table = f"ledger.{name}"
+            newest = warehouse.value(f"select max({changed}) from {table}")
+            since = newest.astimezone(UTC) - _OVERLAP if isinstance(newest, datetime) else None
+            schema = pa.schema({column: _ARROW[kind] for column, kind in (columns | _dates(columns)).items()})
+            for batch in ledger.changes(name, since):  # type: ignore[arg-type]
+                rows = [_with_dates(row, columns, settings.zone) for row in batch]
+                with warehouse.transaction():
+                    warehouse.upsert(table, key, pa.Table.from_pylist(rows, schema))
+        _load_decisions(warehouse, ledger)
+
+
+def _dates(columns: dict[str, str]) -> dict[str, str]:
+    return {column.removesuffix("_at") + "_date": "date" for column in columns if column.endswith("_at")}
+
+
+def _with_dates(row: dict[str, object], columns: dict[str, str], zone: ZoneInfo) -> dict[str, object]:
+    copied = {column: row[column] for column in columns}
+    for column, moment in list(copied.items()):
+        if column.endswith("_at"):
+            copied[column.removesuffix("_at") + "_date"] = (
+                moment.astimezone(zone).date() if isinstance(moment, datetime) else None
+            )
+    return copied
+
+
+def _load_decisions(warehouse: Warehouse, ledger: Ledger) -> None:
+    """Load the frozen decisions that the warehouse does not have yet."""
+    loaded = {
+        (row["campaign"], row["send_day"])
+        for row in warehouse.query("select distinct campaign, send_day from campaigns.decisions").to_pylist()
+    }
+    for campaign_run in ledger.campaign_runs():
+        if (campaign_run.campaign, campaign_run.send_day) not in loaded:
+            warehouse.append("campaigns.decisions", ledger.read_decisions(campaign_run))

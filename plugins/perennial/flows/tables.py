@@ -1,0 +1,181 @@
+"""Which tables there are: SQL files, tables written from rule books, and the rule books themselves."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, timedelta
+from itertools import pairwise
+
+import pyarrow as pa
+
+from perennial.campaigns.contact_policy import load_contact_policy
+from perennial.campaigns.definition import Campaign, load_campaigns
+from perennial.churn.rules import load_churn_rules
+from perennial.foundation.days import Run
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import Settings
+from perennial.loyalty.rules import load_loyalty_rules
+from perennial.metrics.rules import load_metric_rules
+from perennial.segments.definitions import compile_segments, load_segments
+from perennial.segments.rfm import load_rfm_map
+from perennial.warehouse import Materializer, Model, Warehouse, open_warehouse, read_models, written_model
+
+# Data goes this way only; a table reads its own schema and the ones before it.
+SCHEMAS = ("staging", "core", "customers", "loyalty", "segments", "churn", "campaigns", "marts")
+INPUTS = ("raw", "rules", "ledger")
+BUCKETS = 10_000  # shares of experiments are cut to a hundredth of a per cent
+_CALENDAR = (date(2000, 1, 1), date(2050, 1, 1))
+
+Rows = list[dict[str, object]]
+
+
+def all_models(run: Run, settings: Settings) -> dict[str, Model]:
+    """Every model by table, each after those it reads; raises BadConfig naming file and problem."""
+    due = [campaign for campaign in load_campaigns(settings) if campaign.is_due(run.send_day)]
+    written = [
+        written_model(
+            "segments.membership",
+            compile_segments(load_segments(settings)),
+            sentence="Who is in which segment of the rule book. One row per segment and customer.",
+            grain=("segment", "customer_id"),
+            path=settings.include / "rules" / "segments.yaml",
+        ),
+        written_model(
+            "campaigns.candidates",
+            candidates_sql(due),
+            sentence="Who is considered by each campaign due on the send day. One row per campaign and customer.",
+            grain=("campaign", "customer_id"),
+            path=settings.include / "templates",
+        ),
+    ]
+    models = read_models(settings.include / "sql", written)
+    for model in models.values():
+        allowed = {*INPUTS, *SCHEMAS[: SCHEMAS.index(model.schema) + 1]} if model.schema in SCHEMAS else set()
+        wrong = sorted(table for table in model.depends_on if table.partition(".")[0] not in allowed)
+        # Past decisions are an input: loaded from the frozen files, not computed.
+        if wrong and wrong != ["campaigns.decisions"]:
+            raise BadConfig(
+                f"{model.path}: {model.table} may not read {', '.join(wrong)}: data flows {' -> '.join(SCHEMAS)}."
+            )
+    return models
+
+
+def candidates_sql(campaigns: list[Campaign]) -> str:
+    """One query for the audience of every campaign: campaign, customer_id."""
+    if not campaigns:
+        return "select 'none' as campaign, customer_id from campaigns.audience where customer_id is null"
+    return "\nunion all\n".join(
+        f"select '{campaign.id}' as campaign, customer_id\nfrom campaigns.audience\nwhere {_who(campaign)}"
+        for campaign in campaigns  # ids are checked names, conditions are written from a checked tree
+    )
+
+
+def _who(campaign: Campaign) -> str:
+    excluded = " ".join(
+        f"and not exists (select 1 from segments.membership as excluded where excluded.segment = '{segment}'"
+        " and excluded.customer_id = audience.customer_id)"
+        for segment in campaign.file.audience.exclude
+    )
+    return f"({campaign.audience.sql}) {excluded}".strip()
+
+
+def rule_tables(settings: Settings) -> dict[str, pa.Table]:
+    """The rule books as tables, by name; raises BadConfig naming file, field and value."""
+    text, whole, real, day = pa.string(), pa.int64(), pa.float64(), pa.date32()
+    loyalty = load_loyalty_rules(settings.include).tables()
+    campaigns = load_campaigns(settings)
+    policy = load_contact_policy(settings)
+    first, last = _CALENDAR
+    tables: Mapping[str, tuple[dict[str, pa.DataType], Rows]] = {
+        "rules.calendar": ({"day": day}, [{"day": first + timedelta(n)} for n in range((last - first).days)]),
+        "rules.rfm": ({"code": text, "segment": text}, load_rfm_map(settings.include).rows()),
+        "rules.loyalty": ({"qualifying_days": whole}, loyalty["rules.loyalty"]),
+        "rules.tiers": ({"place": whole, "tier": text, "from_points": whole}, loyalty["rules.tiers"]),
+        "rules.earning": (
+            {
+                "rule": text,
+                "event": text,
+                "category": text,
+                "points_per_unit": pa.decimal128(12, 4),
+                "points": whole,
+                "from_day": day,
+                "to_day": day,
+            },
+            loyalty["rules.earning"],
+        ),
+        "rules.churn": (
+            {"prior_gaps": real, "default_gap_days": real, "medium_at": real, "high_at": real},
+            [load_churn_rules(settings.include).model_dump()],
+        ),
+        "rules.metrics": ({"final_after_days": whole}, [load_metric_rules(settings.include).model_dump()]),
+        "rules.segments": (
+            {"segment": text, "title": text, "kind": text},
+            [{"segment": s.name, "title": s.title, "kind": s.kind} for s in load_segments(settings)],
+        ),
+        "rules.campaigns": (
+            {
+                "campaign": text,
+                "purpose": text,
+                "topic": text,
+                "priority": whole,
+                "holdout": real,
+                "repeat_at_most": whole,
+                "repeat_days": whole,
+                "goal_days": whole,
+            },
+            [_campaign_row(campaign) for campaign in campaigns],
+        ),
+        "rules.campaign_variants": (
+            {"campaign": text, "variant": text, "from_bucket": whole, "to_bucket": whole},
+            [row for campaign in campaigns for row in _variant_rows(campaign)],
+        ),
+        "rules.contact_policy": (
+            {"at_most": whole, "every_days": whole, "min_gap_days": whole},
+            [
+                {
+                    "at_most": policy.promotional.at_most,
+                    "every_days": policy.promotional.every_days,
+                    "min_gap_days": policy.min_gap_days,
+                }
+            ],
+        ),
+    }
+    return {name: pa.Table.from_pylist(rows, pa.schema(columns)) for name, (columns, rows) in tables.items()}
+
+
+def _campaign_row(campaign: Campaign) -> dict[str, object]:
+    file = campaign.file
+    return {
+        "campaign": campaign.id,
+        "purpose": file.purpose,
+        "topic": file.topic,
+        "priority": file.priority,
+        "holdout": float(file.experiment.holdout),
+        "repeat_at_most": file.repeat.at_most,
+        "repeat_days": file.repeat.every_days,
+        "goal_days": file.goal.within_days,
+    }
+
+
+def _variant_rows(campaign: Campaign) -> Rows:
+    variants = campaign.file.experiment.variants
+    total = sum(variant.weight for variant in variants)
+    bounds = [BUCKETS * sum(v.weight for v in variants[:place]) // total for place in range(len(variants) + 1)]
+    return [
+        {"campaign": campaign.id, "variant": variant.name, "from_bucket": start, "to_bucket": end}
+        for variant, (start, end) in zip(variants, pairwise(bounds), strict=True)
+    ]
+
+
+@contextmanager
+def open_tables(run: Run, settings: Settings) -> Iterator[tuple[Warehouse, Materializer]]:
+    """The warehouse, held for writing, and what makes its tables as of the run's day."""
+    models = all_models(run, settings)
+    with open_warehouse(settings) as warehouse:
+        yield warehouse, Materializer(warehouse, models, run.day)
+
+
+def build_schema(schema: str, materializer: Materializer) -> dict[str, int]:
+    """Build every table of `schema` in order; rows written of each."""
+    return {
+        table: materializer.build(model).rows for table, model in materializer.models.items() if model.schema == schema
+    }

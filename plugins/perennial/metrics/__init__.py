@@ -1,0 +1,1 @@
+"""What the metric tables mean to people: their rule book, the report and the data dictionary."""
