@@ -1,0 +1,110 @@
+import shutil
+from datetime import timedelta
+
+import pytest
+
+from outbox import CAMPAIGN, fill, new_message, run_in, settings_in
+from perennial.foundation.errors import Permanent
+from perennial.ledger import Outcome, State, message_id_of, open_ledger
+from perennial.ledger.mark import Mark, raise_mark, read_mark
+
+LEASE = timedelta(minutes=15)
+
+
+def _ids(*numbers):
+    return [message_id_of(CAMPAIGN, "2026-02-01", f"c{number}") for number in numbers]
+
+
+@pytest.fixture
+def restored(tmp_path):
+    """Settings of a ledger put back from before four of its six messages were claimed."""
+    settings = settings_in(tmp_path)
+    file = settings.ledger_dir / "ledger.sqlite"
+    with open_ledger(settings) as ledger:
+        fill(ledger, settings, 6)
+    shutil.copy(file, tmp_path / "backup")
+    with open_ledger(settings) as ledger:
+        claim = ledger.claim("lease", "mailbox", 4, LEASE)
+        ledger.settle("lease", [Outcome(message.message_id, State.ACCEPTED) for message in claim.messages])
+        assert ledger.queue(run_in(settings), CAMPAIGN, "mailbox", [new_message(9, settings)]) == 1
+    for leftover in settings.ledger_dir.glob("ledger.sqlite*"):
+        leftover.unlink()
+    shutil.copy(tmp_path / "backup", file)
+    return settings
+
+
+def test_an_old_ledger_neither_queues_nor_sends(restored):
+    with open_ledger(restored) as ledger:
+        assert ledger.is_behind
+        for refused in (
+            lambda: ledger.claim("new", "mailbox", 5, LEASE),
+            lambda: ledger.queue(run_in(restored), CAMPAIGN, "mailbox", [new_message(7, restored)]),
+            lambda: ledger.freeze([], [], run_in(restored).origin),
+            ledger.require_newest,
+        ):
+            with pytest.raises(Permanent, match="perennial ledger reconcile"):
+                refused()
+        assert ledger.counts_by_state() == {"queued": 6}
+
+
+def test_an_old_ledger_still_takes_unsubscribes_and_stays_blocked(restored):
+    with open_ledger(restored) as ledger:
+        for message_id in _ids(0, 1, 2, 3, 4, 5):
+            for _ in range(4):
+                assert ledger.unsubscribe(message_id, method="page", proof={})
+        assert ledger.is_behind
+
+
+def test_reconciling_sends_nothing_twice(restored):
+    first, second, lost = *_ids(0, 1), *_ids(9)
+    with open_ledger(restored) as ledger:
+        done = ledger.reconcile({(first, True), (second, False), (lost, True)}, by="a person")
+        assert done == {"accepted": 1, "unknown": 5, "remembered": 1}
+        assert not ledger.is_behind
+        assert ledger.claim("new", "mailbox", 5, LEASE) is None
+        assert ledger.queue(run_in(restored), CAMPAIGN, "mailbox", [new_message(9, restored)]) == 1
+        assert ledger.counts_by_state() == {"accepted": 1, "unknown": 6}
+        assert ledger.reconcile([], by="a person") == {"accepted": 0, "unknown": 0, "remembered": 0}
+
+
+def test_a_deleted_ledger_is_an_old_ledger(tmp_path):
+    settings = settings_in(tmp_path)
+    with open_ledger(settings) as ledger:
+        fill(ledger, settings, 1)
+    shutil.rmtree(settings.ledger_dir)
+    with open_ledger(settings) as ledger:
+        assert ledger.is_behind
+        ledger.reconcile([], by="a person")
+        assert not ledger.is_behind
+        fill(ledger, settings, 1)
+
+
+def test_a_broken_mark_blocks_and_reconciling_writes_it_anew(tmp_path):
+    settings = settings_in(tmp_path)
+    with open_ledger(settings) as ledger:
+        fill(ledger, settings, 1)
+        (tmp_path / "ledger.mark").write_text("nonsense")
+        with pytest.raises(Permanent, match="reconcile"):
+            ledger.claim("lease", "mailbox", 5, LEASE)
+        ledger.reconcile([], by="a person")
+        assert not ledger.is_behind
+
+
+def test_a_mark_a_commit_short_after_a_crash_blocks_nothing(tmp_path):
+    settings = settings_in(tmp_path)
+    with open_ledger(settings) as ledger:
+        before = (tmp_path / "ledger.mark").read_bytes()
+        fill(ledger, settings, 1)
+        (tmp_path / "ledger.mark").write_bytes(before)
+        assert not ledger.is_behind
+        assert ledger.claim("lease", "mailbox", 5, LEASE) is not None
+
+
+def test_the_mark_of_a_ledger_only_rises(tmp_path):
+    path = tmp_path / "mark"
+    assert read_mark(path) is None
+    raise_mark(path, Mark("a", 5))
+    raise_mark(path, Mark("a", 4))
+    assert read_mark(path) == Mark("a", 5)
+    path.write_bytes(b"")  # created by a process that was killed before it wrote
+    assert read_mark(path) is None
