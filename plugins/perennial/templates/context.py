@@ -1,0 +1,117 @@
+"""What a template may know about the person it is written to. Nothing else reaches a template."""
+
+import re
+import unicodedata
+from datetime import date
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from perennial.foundation.documents import Document
+
+MAX_PRODUCTS = 12
+
+_DIRECTION_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _one_line(text: str) -> str:
+    """Line breaks and control characters become blanks: a name can neither break a header nor forge a second line."""
+    return "".join(" " if _is_control(character) else character for character in text).strip()
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _DIRECTION_OVERRIDES
+
+
+def _web_address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s\"'<>\\^`{|}\x00-\x1f]{1,2000}", url):
+        raise ValueError("must be an http or https address")
+    return url
+
+
+Line = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
+Url = Annotated[str, AfterValidator(_web_address)]
+
+
+class Product(Document):
+    """Something to show. `price` is in the context's currency; `image_url` is empty where there is no picture."""
+
+    name: Line
+    price: Decimal
+    url: Url
+    image_url: Url | Annotated[str, Field(max_length=0)] = ""
+
+
+class RenderContext(Document):
+    """
+    The variables of every template, as of the end of the day before `send_day`.
+
+    Frozen with the decision and kept in the outbox as JSON. Texts hold one line each; an empty text means unknown, and
+    a template says something neutral then.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # values are personal data
+
+    locale: str = Field(description="The template's locale, such as zh-CN: filters format by it.")
+    send_day: date
+    currency: str = Field(pattern="^[A-Z]{3}$", description="ISO 4217.")
+    shop_name: Line
+    shop_url: Url
+    unsubscribe_url: Url
+    postal_address: Line
+    first_name: Line = ""
+    tier: Line = Field(default="", description="Name in the loyalty rules, such as blossom.")
+    previous_tier: Line = ""
+    next_tier: Line = Field(default="", description="Empty at the top.")
+    points_balance: int = 0
+    points_to_next_tier: int = 0
+    favourite_category: Line = ""
+    days_since_last_order: int | None = None
+    orders: int = 0
+    products: tuple[Product, ...] = Field(default=(), max_length=MAX_PRODUCTS)
+    preview: bool = Field(default=False, description="A sample for people's eyes: it says so on top.")
+
+
+VARIABLES = frozenset(RenderContext.model_fields)
+
+
+def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
+    """Somebody we know everything about, and somebody we know nothing about. For lint and previews."""
+    chinese = locale.startswith("zh")
+    sparse = RenderContext(
+        locale=locale,
+        send_day=date(2026, 2, 1),
+        currency="EUR",
+        shop_name="Perennial Demo Shop",
+        shop_url="https://shop.example/",
+        unsubscribe_url="https://shop.example/u/sample-token",
+        postal_address="Perennial Demo Shop, 1 Garden Lane, 10115 Berlin",
+        preview=True,
+    )
+    goods = (
+        {"手工修枝剪": "24.90", "陶土花盆": "14.50", "铜制洒水壶": "39.00"}
+        if chinese
+        else {"Bypass secateurs": "24.90", "Terracotta pot, 20 cm": "14.50", "Copper watering can": "39.00"}
+    )
+    known = {
+        "first_name": "晓雨" if chinese else "Ada",
+        "tier": "blossom",
+        "previous_tier": "leaf",
+        "next_tier": "evergreen",
+        "points_balance": 1240,
+        "points_to_next_tier": 760,
+        "favourite_category": "garden",
+        "days_since_last_order": 94,
+        "orders": 7,
+        "products": [
+            {
+                "name": name,
+                "price": price,
+                "url": f"https://shop.example/p/{n}",
+                "image_url": f"https://shop.example/p/{n}.png",
+            }
+            for n, (name, price) in enumerate(goods.items(), 1)
+        ],
+    }
+    return RenderContext.model_validate(sparse.model_dump() | known), sparse

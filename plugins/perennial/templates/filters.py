@@ -1,0 +1,49 @@
+"""The filters a template may use. Money, days and numbers are written as the context's locale writes them."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from babel.dates import format_date
+from babel.numbers import format_currency, format_decimal
+from jinja2 import pass_context
+from jinja2.filters import FILTERS as JINJA
+from jinja2.runtime import Context
+
+
+@pass_context
+def money(context: Context, amount: Decimal | int) -> str:
+    """An amount in the context's currency: €24.90."""
+    return format_currency(amount, context["currency"], locale=_locale(context))
+
+
+@pass_context
+def number(context: Context, value: Decimal | int) -> str:
+    """A number with its separators: 1,240."""
+    return format_decimal(value, locale=_locale(context))
+
+
+@pass_context
+def day(context: Context, value: date) -> str:
+    """A date in words: February 1, 2026; 2026年2月1日."""
+    return format_date(value, "long", locale=_locale(context))
+
+
+def batch(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """`values` in groups of `size`, the last one possibly smaller."""
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _locale(context: Context) -> str:
+    return str(context["locale"]).replace("-", "_")
+
+
+_FROM_JINJA = ("capitalize", "default", "first", "last", "length", "lower", "title", "trim", "truncate", "upper")
+FILTERS: dict[str, Callable[..., Any]] = {
+    **{name: JINJA[name] for name in (*_FROM_JINJA, "urlencode")},
+    "batch": batch,
+    "day": day,
+    "money": money,
+    "number": number,
+}
