@@ -18,8 +18,8 @@ import pytest
 import yaml
 
 from perennial.contracts import load_contracts
-from perennial.flows.ingest import create_raw_tables
 from perennial.flows.mirror import create_mirrors
+from perennial.flows.raw_tables import create_raw_tables
 from perennial.flows.tables import all_models, rule_tables
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.settings import load_settings

@@ -2,13 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-import pyarrow as pa
-
-from perennial.contracts import Contract, load_contracts
+from perennial.contracts import load_contracts
+from perennial.flows.raw_tables import CHECKS, FILES, as_arrow, create_raw_tables
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
@@ -35,66 +34,6 @@ log = logging.getLogger(__name__)
 
 _BYTES_AT_ONCE = 1 << 30
 _PACKED = 8  # what a compressed byte may unpack to, for the limit above
-
-_FILES = {
-    "source": "text",
-    "contract": "text",
-    "file": "text",
-    "version": "bigint",
-    "sha256": "text",
-    "bytes": "bigint",
-    "landed_at": "timestamptz",
-    "day": "date",
-    "batch_id": "bigint",
-    "status": "text",  # loaded | refused | held | duplicate
-    "reason": "text",
-    "rows": "bigint",
-    "accepted": "bigint",
-    "quarantined": "bigint",
-    "rules": "text",  # hash of the source and contract files it was judged by: when it changes, refused files are tried again
-}
-_CHECKS = {
-    "batch_id": "bigint",
-    "source": "text",
-    "contract": "text",
-    "day": "date",
-    "rule": "text",
-    "severity": "text",
-    "rows": "bigint",
-    "failed": "bigint",
-    "passed": "boolean",
-    "detail": "text",
-}
-_QUARANTINE = {
-    "source": "text",
-    "contract": "text",
-    "file": "text",
-    "version": "bigint",
-    "row": "bigint",
-    "batch_id": "bigint",
-    "ingested_at": "timestamptz",
-    "day": "date",
-    "reasons": "text",
-    "content": "text",
-}
-_STAMPS = {
-    "_day": "date",
-    "_source": "text",
-    "_file": "text",
-    "_version": "bigint",
-    "_row": "bigint",
-    "_batch_id": "bigint",
-    "_ingested_at": "timestamptz",
-    "_key": "text",
-    "_hash": "text",
-}
-_ARROW = {
-    "text": pa.string(),
-    "bigint": pa.int64(),
-    "date": pa.date32(),
-    "boolean": pa.bool_(),
-    "timestamptz": pa.timestamp("us", "UTC"),
-}
 
 
 def land(source: str, run: Run, settings: Settings) -> dict[str, int]:
@@ -276,7 +215,9 @@ class _Loader:
             "status": status,
             "reason": reason,
             "rules": self.rules,
-            **{"rows": 0, "accepted": 0, "quarantined": 0},
+            "rows": 0,
+            "accepted": 0,
+            "quarantined": 0,
             **rows,
         }
 
@@ -288,7 +229,7 @@ class _Loader:
                 file=row["file"],
                 version=row["version"],
             )
-        self.warehouse.append("raw.files", _table(rows, _FILES))
+        self.warehouse.append("raw.files", as_arrow(rows, FILES))
 
     def _append_checks(self, batch_id: int, checks: Sequence[Check]) -> None:
         common = {
@@ -297,7 +238,7 @@ class _Loader:
             "contract": self.source.contract.name,
             "day": self.run.day,
         }
-        self.warehouse.append("raw.checks", _table([common | asdict(check) for check in checks], _CHECKS))
+        self.warehouse.append("raw.checks", as_arrow([common | asdict(check) for check in checks], CHECKS))
 
     def _next_batch(self) -> int:
         return self.warehouse.count("select coalesce(max(batch_id), 0) + 1 from raw.files")
@@ -305,16 +246,6 @@ class _Loader:
     def _count(self, **figures: int) -> None:
         for name, figure in figures.items():
             self.figures[name] += figure
-
-
-def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
-    warehouse.create("raw.files", _FILES)
-    warehouse.create("raw.checks", _CHECKS)
-    warehouse.create("quarantine.rows", _QUARANTINE)
-    for contract in contracts:
-        columns = {name: column.sql_type for name, column in contract.columns.items()}
-        dates = dict.fromkeys(contract.date_columns, "date")
-        warehouse.create(f"raw.{contract.name}", columns | dates | _STAMPS)
 
 
 def _newest_failed(warehouse: Warehouse, source: str) -> bool:
@@ -352,7 +283,3 @@ def _chunks(entries: Sequence[Landed]) -> Iterator[list[Landed]]:
 def _rules_hash(source: Source, settings: Settings) -> str:
     written = (settings.include / "sources" / f"{source.name}.yaml").read_bytes() + source.contract.path.read_bytes()
     return hashlib.md5(written, usedforsecurity=False).hexdigest()
-
-
-def _table(rows: Sequence[dict[str, object]], columns: dict[str, str]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()]))

@@ -3,8 +3,8 @@
 import logging
 
 from perennial.contracts import load_contracts
-from perennial.flows.ingest import create_raw_tables
 from perennial.flows.mirror import mirror_ledger
+from perennial.flows.raw_tables import create_raw_tables
 from perennial.flows.tables import build_schema, open_tables, rule_tables
 from perennial.foundation.days import Run
 from perennial.foundation.settings import Settings

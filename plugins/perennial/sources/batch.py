@@ -98,8 +98,8 @@ class Batch:
         relation = self.scratch.connection.sql(
             f"""
             select
-                {", ".join(contract.columns)}{business_dates(contract, settings.zone)},
-                $source as _source, name as _file, version::bigint as _version, _row, $batch_id::bigint as _batch_id,
+                {", ".join(f"keyed.{column}" for column in contract.columns)}{business_dates(contract, settings.zone)},
+                $source as _source, files.name as _file, files.version::bigint as _version, _row, $batch_id::bigint as _batch_id,
                 $ingested_at::timestamptz as _ingested_at, _key, _hash
             from (select *, {key_of(contract)} as _key from {TYPED}) as keyed join files on number = _file
             where not exists (select 1 from {findings} as found where found._id = keyed._id)

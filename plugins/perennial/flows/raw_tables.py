@@ -1,0 +1,83 @@
+"""The tables ingest writes: raw rows, the files they came in, the checks they went through, and the quarantine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pyarrow as pa
+
+from perennial.contracts import Contract
+from perennial.warehouse import Warehouse
+
+FILES = {
+    "source": "text",
+    "contract": "text",
+    "file": "text",
+    "version": "bigint",
+    "sha256": "text",
+    "bytes": "bigint",
+    "landed_at": "timestamptz",
+    "day": "date",
+    "batch_id": "bigint",
+    "status": "text",  # loaded | refused | held | duplicate
+    "reason": "text",
+    "rows": "bigint",
+    "accepted": "bigint",
+    "quarantined": "bigint",
+    "rules": "text",  # hash of the source and contract files it was judged by: refused files wait for a change
+}
+CHECKS = {
+    "batch_id": "bigint",
+    "source": "text",
+    "contract": "text",
+    "day": "date",
+    "rule": "text",
+    "severity": "text",
+    "rows": "bigint",
+    "failed": "bigint",
+    "passed": "boolean",
+    "detail": "text",
+}
+QUARANTINE = {
+    "source": "text",
+    "contract": "text",
+    "file": "text",
+    "version": "bigint",
+    "row": "bigint",
+    "batch_id": "bigint",
+    "ingested_at": "timestamptz",
+    "day": "date",
+    "reasons": "text",
+    "content": "text",
+}
+STAMPS = {
+    "_day": "date",
+    "_source": "text",
+    "_file": "text",
+    "_version": "bigint",
+    "_row": "bigint",
+    "_batch_id": "bigint",
+    "_ingested_at": "timestamptz",
+    "_key": "text",
+    "_hash": "text",
+}
+_ARROW = {
+    "text": pa.string(),
+    "bigint": pa.int64(),
+    "date": pa.date32(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", "UTC"),
+}
+
+
+def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
+    warehouse.create("raw.files", FILES)
+    warehouse.create("raw.checks", CHECKS)
+    warehouse.create("quarantine.rows", QUARANTINE)
+    for contract in contracts:
+        columns = {name: column.sql_type for name, column in contract.columns.items()}
+        dates = dict.fromkeys(contract.date_columns, "date")
+        warehouse.create(f"raw.{contract.name}", columns | dates | STAMPS)
+
+
+def as_arrow(rows: Sequence[dict[str, object]], columns: Mapping[str, str]) -> pa.Table:
+    """Rows as Arrow, with the types of `columns`."""
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()]))
