@@ -212,7 +212,7 @@ def labels(who: People) -> Labels:
 
 def malformed(local: Text, index: Ints) -> Text:
     """Addresses as people mistype them."""
-    return join(local, choose(["@", "@@example.com", " at example.org", "@example,net", ""], index % 5))
+    return join(local, choose(["@", "@@example.com", " at example.org", "@example", ""], index % 5))
 
 
 def _phones(who: People) -> Text:
