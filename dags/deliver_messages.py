@@ -12,7 +12,7 @@ from airflow.sdk import dag, task
 from perennial.orchestration import DAG_DEFAULTS, LEDGER, every_minute, task_settings
 
 
-@dag(schedule=every_minute(), tags=["delivery", "ledger"], doc_md=__doc__, **DAG_DEFAULTS)
+@dag(**every_minute(), tags=["delivery", "ledger"], doc_md=__doc__, **DAG_DEFAULTS)
 def deliver_messages():
     @task(pool=LEDGER)
     def deliver() -> dict:

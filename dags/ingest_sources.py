@@ -15,7 +15,7 @@ from perennial.foundation.settings import load_settings
 from perennial.orchestration import DAG_DEFAULTS, LANDING, WAREHOUSE, every_day, task_run
 
 
-@dag(schedule=every_day(), tags=["day chain", "sources", "raw"], doc_md=__doc__, **DAG_DEFAULTS)
+@dag(**every_day(), tags=["day chain", "sources", "raw"], doc_md=__doc__, **DAG_DEFAULTS)
 def ingest_sources():
     @task(pool=LANDING, map_index_template="{{ source }}")
     def land(source: str) -> dict:

@@ -33,7 +33,7 @@ def plan_campaigns():
     @task(pool=LEDGER, outlets=[DECISIONS], trigger_rule="none_failed")  # on a day without campaigns queue is skipped
     def gather(queued: list[dict]) -> dict:
         with task_run():
-            return {campaign: figures for one in queued for campaign, figures in one.items()}
+            return {campaign: figures for one in queued[:] for campaign, figures in one.items()}
 
     gather(queue.expand(campaign=plan()))
 

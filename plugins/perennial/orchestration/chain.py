@@ -18,7 +18,6 @@ from perennial.orchestration.failures import read_failures
 DAY_CHAIN = ("ingest_sources", "refresh_customers", "score_churn", "plan_campaigns", "publish_metrics")
 DELIVERY = "deliver_messages"
 
-_POLL = 0.2  # seconds
 _SILENCE = 900.0  # seconds in which no task changes its state, after which the chain counts as stuck
 
 
@@ -47,12 +46,15 @@ class TaskState:
 class Chain:
     """The runs that one start of the chain caused. Not more than one is followed at a time."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], alive: Callable[[], None]) -> None:
-        """say: takes a line of progress; alive: raises if Airflow is not running any more."""
+    def __init__(
+        self, settings: Settings, say: Callable[[str], None], alive: Callable[[], None], poll: float = 0.2
+    ) -> None:
+        """say: takes a line of progress; alive: raises if Airflow is not running any more; poll: seconds."""
         self.settings = settings
         self.say = say
         self.alive = alive
-        self._since = _newest_run()
+        self.poll = poll
+        self._since = newest_run()
         self._seen: dict[tuple[str, str, int], tuple[str, int]] = {}
 
     def wait_for_dags(self, started: datetime) -> None:
@@ -63,7 +65,7 @@ class Chain:
                 raise ChainFailed("\n".join(f"{file}:\n{trace}" for file, trace in errors.items()))
             if _dags_read_since(started) >= {*DAY_CHAIN, DELIVERY}:
                 return
-            time.sleep(_POLL)
+            time.sleep(self.poll)
 
     def run_day(self, day: date, origin: Origin) -> None:
         """Start the chain for `day` and return when its last DAG has succeeded. Raises ChainFailed."""
@@ -95,7 +97,7 @@ class Chain:
                 return
             if time.monotonic() - changed > _SILENCE:
                 raise ChainFailed(f"Nothing has moved for {_SILENCE:.0f} s. Runs: {runs}. Logs: {self._logs()}.")
-            time.sleep(_POLL)
+            time.sleep(self.poll)
 
     def _changes(self) -> Iterator[TaskState]:
         for task in _tasks_since(self._since):
@@ -146,7 +148,8 @@ def _trigger(dag_id: str, partition_key: str | None, conf: dict[str, str]) -> No
     trigger_dag(dag_id, triggered_by=DagRunTriggeredByType.CLI, partition_key=partition_key, conf=conf)
 
 
-def _newest_run() -> int:
+def newest_run() -> int:
+    """Return the number of the newest run; later runs have higher ones. 0 if there is none."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 

@@ -9,16 +9,14 @@ from perennial.foundation.settings import load_settings
 from perennial.orchestration.failures import record_failure
 
 if TYPE_CHECKING:
-    from airflow.sdk import Asset, CronPartitionTimetable, PartitionedAssetTimetable
+    from airflow.sdk import Asset, PartitionedAssetTimetable
 
 DAY_FORMAT = "%Y-%m-%d"
-_SETTINGS = load_settings()
 
 DAG_DEFAULTS: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
     "is_paused_upon_creation": False,  # events emitted while a consumer is paused are lost
-    "end_date": _SETTINGS.now,  # under the demo clock nothing follows the wall clock: every schedule is over
     "default_args": {
         "owner": "perennial",
         "retries": 2,
@@ -30,7 +28,7 @@ DAG_DEFAULTS: dict[str, Any] = {
 }
 
 
-def every_day() -> CronPartitionTimetable:
+def every_day() -> dict[str, Any]:
     """
     At midnight in the business time zone, for the day that just ended: the partition key.
 
@@ -38,18 +36,19 @@ def every_day() -> CronPartitionTimetable:
     """
     from airflow.sdk import CronPartitionTimetable
 
-    return CronPartitionTimetable("0 0 * * *", timezone=_SETTINGS.timezone, run_offset=-1, key_format=DAY_FORMAT)
+    settings = load_settings()
+    timetable = CronPartitionTimetable("0 0 * * *", timezone=settings.timezone, run_offset=-1, key_format=DAY_FORMAT)
+    return {"schedule": timetable, "end_date": settings.now}
 
 
-def every_minute() -> str:
-    """Each minute by the wall clock."""
-    return "* * * * *"
+def every_minute() -> dict[str, Any]:
+    """Each minute. Like every schedule it ends at the demo clock: under it nothing may follow the wall clock."""
+    return {"schedule": "* * * * *", "end_date": load_settings().now}
 
 
 def after(asset: Asset) -> PartitionedAssetTimetable:
     """One run for each day for which `asset` was updated."""
     from airflow.sdk import PartitionedAssetTimetable, StartOfDayMapper
 
-    return PartitionedAssetTimetable(
-        assets=asset, default_partition_mapper=StartOfDayMapper(input_format=DAY_FORMAT, timezone=_SETTINGS.timezone)
-    )
+    mapper = StartOfDayMapper(input_format=DAY_FORMAT, timezone=load_settings().timezone)
+    return PartitionedAssetTimetable(assets=asset, default_partition_mapper=mapper)

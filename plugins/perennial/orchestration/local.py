@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def start(settings: Settings, processes: Processes, *, with_ui: bool) -> Chain:
     """Start Airflow, and return the chain when every DAG is known. The slow starts overlap on two cores."""
-    if needs_demo := not any(settings.inbox_dir.glob("**/*")):
+    if needs_demo := _needs_demo(settings):
         say(f"Making a demo shop: {DEMO_CUSTOMERS} customers, 18 months of orders and visits")
         processes.start("demo", lambda: _build_demo(settings))
     started = datetime.now(UTC)
@@ -119,6 +119,15 @@ def _with_airflow_environment(command: str) -> None:
     environment = airflow_environment(load_settings(), free_port(8080 if command == "up" else 0))
     arguments = [sys.executable, "-m", "perennial.orchestration.local", command]
     os.execve(sys.executable, arguments, os.environ | environment)  # noqa: S606 - no shell is wanted
+
+
+def _needs_demo(settings: Settings) -> bool:
+    """An inbox with files is somebody's shop, unless building the demo was cut short."""
+    from perennial.demo.shop import truth_dir
+
+    if (truth := truth_dir(settings)).exists():
+        return not (truth / "shop.json").exists()
+    return not any(settings.inbox_dir.glob("**/*"))
 
 
 def _build_demo(settings: Settings) -> None:
