@@ -18,7 +18,8 @@ from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Run
 from perennial.foundation.settings import Settings
 from perennial.ledger import Ledger, NewCampaignRun, NewMessage, NewTemplate, open_ledger
-from perennial.templates import RenderContext, compile_template
+from perennial.templates.compile import compile_template
+from perennial.templates.context import Product, RenderContext
 from perennial.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def _freeze(
 
 
 def _context(
-    row: dict[str, Any], campaign: Campaign, run: Run, bestsellers: dict[str, list[dict[str, str]]], settings: Settings
+    row: dict[str, Any], campaign: Campaign, run: Run, bestsellers: dict[str, list[Product]], settings: Settings
 ) -> dict[str, object]:
     """What the template may know, as JSON; delivery adds the unsubscribe link."""
     context = RenderContext(
@@ -153,19 +154,17 @@ def _context(
         orders=row["orders"],
         products=tuple(bestsellers.get(row["favourite_category"] or "", ())),
     )
-    return context.model_dump(mode="json", exclude={"unsubscribe_url"})
+    content: dict[str, object] = context.model_dump(mode="json", exclude={"unsubscribe_url"})
+    return content
 
 
-def _bestsellers(warehouse: Warehouse, settings: Settings) -> dict[str, list[dict[str, str]]]:
+def _bestsellers(warehouse: Warehouse, settings: Settings) -> dict[str, list[Product]]:
     """Category -> products to show; pictures and pages default to the shop's."""
-    found: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, list[Product]] = {}
     for row in warehouse.query("select * from campaigns.bestsellers order by category, place").to_pylist():
-        product = {
-            "name": row["name"],
-            "price": row["price"],
-            "url": row["url"] or settings.shop_url,
-            "image_url": row["image_url"] or "",
-        }
+        product = Product(
+            name=row["name"], price=row["price"], url=row["url"] or settings.shop_url, image_url=row["image_url"] or ""
+        )
         found.setdefault(row["category"], []).append(product)
     return found
 

@@ -138,4 +138,4 @@ def _load_decisions(warehouse: Warehouse, ledger: Ledger) -> None:
     }
     for campaign_run in ledger.campaign_runs():
         if (campaign_run.campaign, campaign_run.send_day) not in loaded:
-            warehouse.append("campaigns.decisions", ledger.read_decisions(campaign_run))
+            warehouse.append("campaigns.decisions", ledger.read_frozen(campaign_run.decisions))

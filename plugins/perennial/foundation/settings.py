@@ -28,7 +28,10 @@ class Settings(BaseSettings):
 
     timezone: str = Field("Europe/Berlin", description="The business time zone: it decides where a day ends.")
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="The business currency, ISO 4217.")
-    now: AwareDatetime | None = Field(None, description="The demo clock: when set, it is always this moment.")
+    now: AwareDatetime | None = Field(
+        None,
+        description="The demo clock: when set, it is always this moment. Default: <home>/demo_clock, if there is one.",
+    )
     memory_limit: str = Field("4GB", description="What the warehouse engine may use.")
     lock_timeout: float = Field(60, ge=0, description="Seconds to wait for another writer of the warehouse file.")
 
@@ -64,6 +67,11 @@ class Settings(BaseSettings):
     @property
     def inbox_dir(self) -> Path:
         return self.inbox or self.home / "inbox"
+
+    @property
+    def demo_clock(self) -> Path:
+        """A home that holds a demo shop lives by the shop's clock."""
+        return self.home / "demo_clock"
 
     @property
     def landing_dir(self) -> Path:
@@ -108,7 +116,10 @@ def load_settings(**overrides: object) -> Settings:
         known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
         raise BadConfig(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+        if settings.now is None and settings.demo_clock.exists():
+            settings = Settings(**{**overrides, "now": settings.demo_clock.read_text().strip()})  # type: ignore[arg-type]
+        return settings
     except ValidationError as error:
         problems = "; ".join(
             f"{PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"

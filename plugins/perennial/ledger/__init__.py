@@ -7,7 +7,7 @@ The ledger: what we did to the world (decisions, messages) and what people told 
 SQLite by default, PostgreSQL by URL; one code path for both.
 """
 
-from perennial.ledger.decisions import CampaignRun, DecisionsFile, NewCampaignRun, NewTemplate
+from perennial.ledger.decisions import CampaignRun, FrozenFile, NewCampaignRun, NewTemplate
 from perennial.ledger.ledger import Ledger, open_ledger
 from perennial.ledger.messages import Claim, Claimed, NewMessage, Outcome, message_id_of
 from perennial.ledger.permissions import NewConsent, NewEvent, address_hash
@@ -18,8 +18,8 @@ __all__ = [
     "CampaignRun",
     "Claim",
     "Claimed",
-    "DecisionsFile",
     "EventKind",
+    "FrozenFile",
     "Ledger",
     "NewCampaignRun",
     "NewConsent",

@@ -32,8 +32,8 @@ class DayRun:
 
 
 @dataclass(frozen=True)
-class DecisionsFile:
-    """A written decisions file: its path below the ledger's folder and its SHA-256."""
+class FrozenFile:
+    """A file written to be frozen: its path below the ledger's folder and its SHA-256."""
 
     path: str
     sha256: str
@@ -46,7 +46,8 @@ class NewCampaignRun:
     campaign: str
     send_day: date
     occurrence: str
-    decisions: DecisionsFile
+    decisions: FrozenFile
+    outbox: FrozenFile  # who is to be mailed, with address and context; purged before the decisions are
     counts: Mapping[str, int]  # decisions by reason
 
 
@@ -58,7 +59,8 @@ class CampaignRun:
     send_day: date
     occurrence: str
     origin: Origin
-    decisions: DecisionsFile
+    decisions: FrozenFile
+    outbox: FrozenFile
     counts: dict[str, int]
     state: str  # frozen | queued
     frozen_at: datetime
@@ -98,39 +100,39 @@ class Decisions(Store):
             rows = connection.execute(select(day_runs).order_by(day_runs.c.known_at, day_runs.c.day)).all()
         return [DayRun(row.day, Origin(row.origin), row.known_at, row.finished_at) for row in rows]
 
-    def write_decisions(self, campaign: str, send_day: date, decisions: "pa.Table | bytes") -> DecisionsFile:
+    def write_frozen(self, name: str, send_day: date, content: "pa.Table | bytes") -> FrozenFile:
         """
-        Write decisions as a Parquet file beside the ledger, durably, before they are frozen.
+        Write a Parquet file beside the ledger, durably, before it is frozen.
 
         A file is named by its content, so that planning again, or twice at once, never touches a frozen one.
         Raises Retryable when it cannot be written.
         """
-        content = decisions if isinstance(decisions, bytes) else _parquet(decisions)
+        content = content if isinstance(content, bytes) else _parquet(content)
         sha256 = hashlib.sha256(content).hexdigest()
-        path = Path("decisions") / send_day.isoformat() / f"{campaign}.{sha256[:12]}.parquet"
+        path = Path("decisions") / send_day.isoformat() / f"{name}.{sha256[:12]}.parquet"
         target = self._settings.ledger_dir / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _write_durably(target, content)
         except OSError as error:
-            raise Retryable(f"{target}: the decisions cannot be written: {error.strerror}.") from error
-        return DecisionsFile(str(path), sha256)
+            raise Retryable(f"{target}: the frozen file cannot be written: {error.strerror}.") from error
+        return FrozenFile(str(path), sha256)
 
-    def read_decisions(self, run: CampaignRun) -> "pa.Table":
-        """The frozen decisions of a run. Raises BadData when the file is missing or not what was frozen."""
+    def read_frozen(self, file: FrozenFile) -> "pa.Table":
+        """The rows of a frozen file. Raises BadData when it is missing or not what was frozen."""
         import pyarrow.parquet as pq
         from pyarrow import BufferReader
 
-        path = self._settings.ledger_dir / run.decisions.path
+        path = self._settings.ledger_dir / file.path
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise BadData(f"{path}: the frozen decisions are missing. Put the file back from a backup.") from error
+            raise BadData(f"{path}: this frozen file is missing. Put it back from a backup.") from error
         found = hashlib.sha256(content).hexdigest()
-        if found != run.decisions.sha256:
+        if found != file.sha256:
             raise BadData(
-                f"{path}: the frozen decisions were changed: SHA-256 {found}, frozen as {run.decisions.sha256}. "
-                "Put the file back from a backup."
+                f"{path}: this frozen file was changed: SHA-256 {found}, frozen as {file.sha256}. "
+                "Put it back from a backup."
             )
         return pq.read_table(BufferReader(content))
 
@@ -164,7 +166,9 @@ class Decisions(Store):
                 "occurrence": run.occurrence,
                 "origin": origin.value,
                 "decisions_file": run.decisions.path,
-                "sha256": run.decisions.sha256,
+                "decisions_sha256": run.decisions.sha256,
+                "outbox_file": run.outbox.path,
+                "outbox_sha256": run.outbox.sha256,
                 "counts": dict(run.counts),
                 "state": "frozen",
                 "frozen_at": now,
@@ -194,7 +198,8 @@ def _campaign_run(row: Any) -> CampaignRun:
         send_day=row.send_day,
         occurrence=row.occurrence,
         origin=Origin(row.origin),
-        decisions=DecisionsFile(row.decisions_file, row.sha256),
+        decisions=FrozenFile(row.decisions_file, row.decisions_sha256),
+        outbox=FrozenFile(row.outbox_file, row.outbox_sha256),
         counts=row.counts,
         state=row.state,
         frozen_at=row.frozen_at,

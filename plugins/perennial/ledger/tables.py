@@ -85,7 +85,9 @@ campaign_runs = Table(
     _required("occurrence", String(200)),
     _required("origin", String(16)),
     _required("decisions_file", Text),
-    _required("sha256", String(64)),
+    _required("decisions_sha256", String(64)),
+    _required("outbox_file", Text),
+    _required("outbox_sha256", String(64)),
     _required("counts", _json()),
     _required("state", String(16)),  # frozen | queued
     _required("frozen_at", Moment),

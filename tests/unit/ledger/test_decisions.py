@@ -27,38 +27,38 @@ def test_frozen_decisions_stay_as_they_were(tmp_path):
     first, second = pa.table({"customer_id": ["c1"]}), pa.table({"customer_id": ["c2"]})
     with open_ledger(settings) as ledger:
         for table, counts in ((first, {"send": 1}), (second, {"send": 9})):
-            decisions = ledger.write_decisions(CAMPAIGN, run.send_day, table)
-            new = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, counts)
+            decisions = ledger.write_frozen(CAMPAIGN, run.send_day, table)
+            new = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, decisions, counts)
             (frozen,) = ledger.freeze([new], [TEMPLATE], run.origin)
             assert frozen.counts == {"send": 1}
         assert ledger.campaign_runs(send_day=run.send_day) == [frozen]
         assert ledger.campaign_runs(campaign="another") == []
-        assert ledger.read_decisions(frozen) == first
+        assert ledger.read_frozen(frozen.decisions) == first
 
 
 def test_a_changed_or_missing_decisions_file_is_an_error_that_names_it(tmp_path):
     settings = settings_in(tmp_path)
     run = run_in(settings)
     with open_ledger(settings) as ledger:
-        decisions = ledger.write_decisions(CAMPAIGN, run.send_day, pa.table({"customer_id": ["c1"]}))
-        new = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, {"send": 1})
+        decisions = ledger.write_frozen(CAMPAIGN, run.send_day, pa.table({"customer_id": ["c1"]}))
+        new = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, decisions, {"send": 1})
         (frozen,) = ledger.freeze([new], [TEMPLATE], run.origin)
         path = settings.ledger_dir / decisions.path
         path.write_bytes(path.read_bytes() + b" ")
-        with pytest.raises(BadData, match=f"{path.name}: the frozen decisions were changed"):
-            ledger.read_decisions(frozen)
+        with pytest.raises(BadData, match=f"{path.name}: this frozen file was changed"):
+            ledger.read_frozen(frozen.decisions)
         path.unlink()
-        with pytest.raises(BadData, match=f"{path.name}: the frozen decisions are missing"):
-            ledger.read_decisions(frozen)
+        with pytest.raises(BadData, match=f"{path.name}: this frozen file is missing"):
+            ledger.read_frozen(frozen.decisions)
 
 
 def test_all_runs_of_a_plan_are_frozen_or_none(tmp_path):
     settings = settings_in(tmp_path)
     run = run_in(settings)
     with open_ledger(settings) as ledger:
-        decisions = ledger.write_decisions(CAMPAIGN, run.send_day, b"x")
-        good = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, {"send": 1})
-        bad = NewCampaignRun("other", run.send_day, OCCURRENCE, decisions, {"send": object()})
+        decisions = ledger.write_frozen(CAMPAIGN, run.send_day, b"x")
+        good = NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, decisions, {"send": 1})
+        bad = NewCampaignRun("other", run.send_day, OCCURRENCE, decisions, decisions, {"send": object()})
         with pytest.raises(Exception, match="not JSON serializable"):
             ledger.freeze([good, bad], [TEMPLATE], run.origin)
         assert ledger.campaign_runs() == []
