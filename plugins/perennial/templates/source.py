@@ -129,6 +129,8 @@ def _lex(file: Path) -> list[Piece]:
             if kind != "comment_end":
                 pieces.append(_tag(tag, file))
             tag = []
+    if tag:
+        refuse(file, tag[0][0], f"{tag[0][2]} is not closed.")
     return pieces
 
 

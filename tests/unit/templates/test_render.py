@@ -1,0 +1,124 @@
+"""What a value may do to a mail: appear in it, and nothing else."""
+
+import html
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from perennial.foundation.errors import BadConfig
+from perennial.templates.compile import CompiledTemplate
+from perennial.templates.context import MAX_PRODUCTS, Product, RenderContext
+from perennial.templates.render import MAX_OUTPUT, render
+
+COLUMN = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
+BODY = COLUMN.format(
+    '<mj-text>[{{ first_name }}]</mj-text><mj-image src="https://a.example/x" alt="({{ first_name }})"/>'
+)
+HELLO = CompiledTemplate(
+    "hello/en/a",
+    "0",
+    "{{ first_name }}!",
+    '<p title="({{ first_name }})">[{{ first_name }}]</p>',
+    "[{{ first_name }}]\n{% for product in products %}({{ product.name }})\n{% endfor %}",
+)
+
+
+def test_markup_and_jinja_in_a_value_stay_text(compiled, context):
+    name = "<script>alert(1)</script> {{7*7}} {% if x %} \"'&"
+    mail = render(compiled(BODY, subject="Hi {{ first_name }}"), context(first_name=name))
+    assert mail.subject == f"Hi {name}"
+    assert f"[{name}]" in mail.text
+    assert "<script>" not in mail.html
+    assert "[&lt;script&gt;alert(1)&lt;/script&gt; {{7*7}} {% if x %} &#34;&#39;&amp;]" in mail.html
+
+
+def test_line_breaks_in_a_value_reach_neither_subject_nor_headers(context):
+    mail = render(HELLO, context(first_name="Ada\r\nBcc: eve@evil.example\x00\u2028x\u202e"))
+    assert mail.subject == "Ada  Bcc: eve@evil.example  x!"
+
+
+@pytest.mark.parametrize("subject", ["", "  ", "a\x07b", "{{ first_name }}"])
+def test_a_subject_is_one_line_of_text(context, subject):
+    template = CompiledTemplate("hello/en/a", "0", subject, "", "")
+    unchecked = context().model_copy(update={"first_name": "Ada\nBcc: eve@evil.example"})
+    with pytest.raises(BadConfig, match="hello/en/a: the subject must be one line"):
+        render(template, unchecked)
+
+
+# What a context keeps as it is: one line without control characters, without blanks around it.
+LINES = (
+    st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=60)
+    .map(str.strip)
+    .filter(lambda text: not any(mark in text for mark in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=LINES, product=LINES)
+def test_any_value_appears_escaped_in_html_and_verbatim_in_text(context, name, product):
+    goods = [{"name": product, "price": "1", "url": "https://shop.example/"}]
+    stored = json.loads(context(first_name=name, products=goods).model_dump_json())
+    mail = render(HELLO, RenderContext.model_validate(stored))
+    assert mail.subject == f"{name}!".strip()
+    assert mail.text == f"[{name}]\n({product})\n"
+    escaped = html.escape(name).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    assert mail.html == f'<p title="({escaped})">[{escaped}]</p>'
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(max_size=60))
+def test_no_name_can_stop_a_mail_or_add_a_line(context, name):
+    mail = render(HELLO, context(first_name=name))
+    assert "\n" not in mail.subject
+    assert mail.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("locale", ["en", "zh-CN", "de"])
+def test_numbers_money_and_days_are_written_as_the_locale_writes_them(context, locale):
+    source = "{{ points_balance | number }} {{ products[0].price | money }} {{ send_day | day }}"
+    goods = [{"name": "x", "price": "1234.5", "url": "https://shop.example/"}]
+    mail = render(
+        CompiledTemplate("x", "0", "x", "", source), context(locale=locale, points_balance=12345, products=goods)
+    )
+    assert mail.text == {
+        "en": "12,345 €1,234.50 February 1, 2026\n",
+        "zh-CN": "12,345 €1,234.50 2026年2月1日\n",
+        "de": "12.345 1.234,50\xa0€ 1. Februar 2026\n",
+    }[locale]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("{{ nobody }}", "'nobody' is undefined"),
+        ("{{ products[0].nmae }}", "no attribute 'nmae'"),
+        ("{{ first_name | money }}", r"cannot be rendered \("),
+        ("{{ first_name.__class__.__mro__ }}", "cannot be rendered"),
+        ("{{ first_name | nofilter }}", "nofilter"),
+        ("{% if %}", "cannot be rendered"),
+        ("{% for a in products %}" + "x" * 50_000 + "{% endfor %}", f"beyond {MAX_OUTPUT}"),
+    ],
+)
+def test_what_cannot_be_rendered_is_named_without_the_value(context, source, problem):
+    goods = [{"name": "x", "price": "1", "url": "https://shop.example/"}] * MAX_PRODUCTS
+    template = CompiledTemplate("hello/en/a", "0", "x", source, "")
+    with pytest.raises(BadConfig, match=f"hello/en/a: the html part .*{problem}") as refusal:
+        render(template, context(first_name="Secretname", products=goods))
+    assert "Secretname" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "data:text/html,x", "//shop.example", "https://a b", 'https://"', ""]
+)
+def test_an_address_is_a_web_address(url):
+    with pytest.raises(ValidationError):
+        Product(name="x", price=1, url=url)
+
+
+def test_a_refused_context_does_not_show_the_value(context):
+    with pytest.raises(ValidationError) as refusal:
+        context(first_name="Secretname" * 100)
+    assert "Secretname" not in str(refusal.value)
