@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from babel.dates import format_date
@@ -15,19 +16,37 @@ from jinja2.runtime import Context
 @pass_context
 def money(context: Context, amount: Decimal | int) -> str:
     """An amount in the context's currency: €24.90."""
-    return format_currency(amount, context["currency"], locale=_locale(context))
+    return _money(amount, context["currency"], _locale(context))
 
 
 @pass_context
 def number(context: Context, value: Decimal | int) -> str:
     """A number with its separators: 1,240."""
-    return format_decimal(value, locale=_locale(context))
+    return _number(value, _locale(context))
 
 
 @pass_context
 def day(context: Context, value: date) -> str:
     """A date in words: February 1, 2026; 2026年2月1日."""
-    return format_date(value, "long", locale=_locale(context))
+    return _day(value, _locale(context))
+
+
+# Babel takes as long for one amount as the rest of a mail, and prices, balances and days repeat.
+
+
+@lru_cache(maxsize=4096)
+def _money(amount: Decimal | int, currency: str, locale: str) -> str:
+    return format_currency(amount, currency, locale=locale)
+
+
+@lru_cache(maxsize=4096)
+def _number(value: Decimal | int, locale: str) -> str:
+    return format_decimal(value, locale=locale)
+
+
+@lru_cache(maxsize=256)
+def _day(value: date, locale: str) -> str:
+    return format_date(value, "long", locale=locale)
 
 
 def batch(values: Sequence[Any], size: int) -> list[Sequence[Any]]:

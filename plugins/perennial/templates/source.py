@@ -104,20 +104,23 @@ def _expand(file: Path, shared: Path, locale: str, within: tuple[Path, ...]) -> 
     return expanded if within else [piece for piece in expanded if piece.tag not in ("block", "endblock")]
 
 
-def _lex(file: Path) -> list[Piece]:
+def _tokens(file: Path) -> list[tuple[int, str, str]]:
+    """Line, kind and text of everything in the file, as Jinja's own lexer sees it."""
     try:
-        text = file.read_text(encoding="utf-8")
-        tokens = list(_PLAIN.lex(text, filename=str(file)))
+        return list(_PLAIN.lex(file.read_text(encoding="utf-8"), filename=str(file)))
     except FileNotFoundError as error:
         raise BadConfig(f"{file}: no such file.") from error
     except UnicodeDecodeError as error:
         raise BadConfig(f"{file}: is not UTF-8: {error}.") from error
     except TemplateSyntaxError as error:
         raise BadConfig(f"{file}, line {error.lineno}: {error.message}") from error
+
+
+def _lex(file: Path) -> list[Piece]:
     pieces: list[Piece] = []
     tag: list[tuple[int, str, str]] = []
-    for line, kind, value in tokens:
-        if kind in ("variable_begin", "block_begin", "comment_begin", "raw_begin", "linestatement_begin"):
+    for line, kind, value in _tokens(file):
+        if kind in ("variable_begin", "block_begin", "comment_begin", "raw_begin"):
             tag = [(line, kind, value)]
         elif not tag:
             pieces.append(Piece(value, "", file, line))

@@ -114,7 +114,8 @@ def test_the_text_part_reads_like_the_mail(compiled, context):
         '<mj-column><mj-image src="https://a.example/x.png" alt="A tree"/>'
         "<mj-text><p>One\n  two,&nbsp;three<br/>four</p>"
         '<p>See <a href="{{ shop_url }}">the shop</a>.</p></mj-text><mj-divider/>'
-        '<mj-image src="https://a.example/y.png" alt="{{ tier }}"/><mj-text>{{ tier }}</mj-text><mj-spacer height="9px"/>'
+        '<mj-image src="https://a.example/y.png" alt="{{ tier }}"/>'
+        '<mj-text>{{ tier }}</mj-text><mj-spacer height="9px"/>'
         "<mj-table><tr><td>Points</td><td>{{ points_balance | number }}</td></tr></mj-table>"
         '<mj-button href="{{ shop_url }}">Go</mj-button></mj-column></mj-section></mj-body></mjml>'
     )
