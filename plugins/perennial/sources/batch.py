@@ -95,13 +95,14 @@ class Batch:
     ) -> pa.RecordBatchReader:
         """The rows no critical rule refuses, as they go to `raw.<contract>`."""
         contract = self.source.contract
+        key = key_of(contract, all_numbered=self._all_numbered())
         relation = self.scratch.connection.sql(
             f"""
             select
                 {", ".join(f"keyed.{column}" for column in contract.columns)}{business_dates(contract, settings.zone)},
-                $source as _source, files.name as _file, files.version::bigint as _version, _row, $batch_id::bigint as _batch_id,
-                $ingested_at::timestamptz as _ingested_at, _key, _hash
-            from (select *, {key_of(contract)} as _key from {TYPED}) as keyed join files on number = _file
+                $source as _source, files.name as _file, files.version::bigint as _version, _row,
+                $batch_id::bigint as _batch_id, $ingested_at::timestamptz as _ingested_at, _key, _hash
+            from (select *, {key} as _key from {TYPED}) as keyed join files on number = _file
             where not exists (select 1 from {findings} as found where found._id = keyed._id)
                 and {self._not_in(held)}
             """,
@@ -148,6 +149,12 @@ class Batch:
             },
         )
         return relation.to_arrow_reader(_ROWS_AT_ONCE)
+
+    def _all_numbered(self) -> bool:
+        numbered_by = self.source.contract.numbered_by
+        if numbered_by is None:
+            return True
+        return not self.scratch.rows(f"select 1 from {TYPED} where {numbered_by} is null limit 1")
 
     def _not_in(self, held: list[Landed]) -> str:
         if not held:

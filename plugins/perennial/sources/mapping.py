@@ -12,7 +12,8 @@ The table of typed rows: `_id` (unique in the batch), `_file` and `_row` (both n
 columns, `_unreadable` (the columns whose value is present and not readable as its type, or null) and `_hash`.
 """
 
-_SPACE = literal(" \t\r\n\u00a0\ufeff")
+_WIDE_SPACES = ", ".join(literal(space) for space in "\u00a0\u3000\ufeff")
+_SPACES = literal(" \t\r\n\f\v\u00a0\u3000\ufeff")
 _TRUE = "('true', 't', 'yes', 'y', '1')"
 _FALSE = "('false', 'f', 'no', 'n', '0')"
 _FILE_SHIFT = 2**40  # rows a file may have before two files would share an _id
@@ -30,7 +31,8 @@ def typed_table(contract: Contract) -> str:
 def typed_rows(source: Source, group: Group) -> str:
     """The insert that types the rows of one group."""
     columns = source.contract.columns
-    texts = ", ".join(f"{cleaned(source, name, group.header)} as {name}" for name in columns)
+    mapped = ", ".join(f"{mapped_text(source, name, group.header)} as {name}" for name in columns)
+    texts = ", ".join(f"nullif({_trimmed(name)}, '') as {name}" for name in columns)
     values = ", ".join(
         f"{_value(name, column, source.formats.get(name, ()))} as v_{name}" for name, column in columns.items()
     )
@@ -42,10 +44,11 @@ def typed_rows(source: Source, group: Group) -> str:
     return f"""
         insert into {TYPED}
         with firsts as (select __file, min(rowid) as first from {group.table} group by __file),
-        texts as (
-            select __file as _file, coalesce(__row, {group.table}.rowid - first + 1) as _row, {texts}
+        mapped as (
+            select __file as _file, coalesce(__row, {group.table}.rowid - first + 1) as _row, {mapped}
             from {group.table} join firsts using (__file)
         ),
+        texts as (select _file, _row, {texts} from mapped),
         parsed as (select *, {values} from texts)
         select
             _file::bigint * {_FILE_SHIFT} + _row, _file, _row, landed_at, {", ".join(f"v_{name}" for name in columns)},
@@ -55,17 +58,22 @@ def typed_rows(source: Source, group: Group) -> str:
     """
 
 
-def cleaned(source: Source, column: str, header: tuple[str, ...]) -> str:
-    """The text of one contract column, trimmed, blank as null; null where the file lacks what it is read from."""
+def mapped_text(source: Source, column: str, header: tuple[str, ...]) -> str:
+    """The text of one contract column as the source has it; null where the file lacks what it is read from."""
     mapping = source.columns.get(column)
     if mapping is None or mapping.missing_from(header):
         return "null::varchar"
     if mapping.sql:
-        text = f"(\n{mapping.sql}\n)::varchar"
-    else:
-        present = {name.lower() for name in header}
-        text = quoted(next(name for name in mapping.names if name.lower() in present))
-    return f"nullif(trim({text}, {_SPACE}), '')"
+        return f"(\n{mapping.sql}\n)::varchar"
+    present = {name.lower() for name in header}
+    return quoted(next(name for name in mapping.names if name.lower() in present))
+
+
+def _trimmed(name: str) -> str:
+    # Trimming a set of characters is slow; few values need it.
+    ends = (f"left({name}, 1)", f"right({name}, 1)")
+    needs = " or ".join(f"{end} <= ' ' or {end} in ({_WIDE_SPACES})" for end in ends)
+    return f"case when {needs} then trim({name}, {_SPACES}) else {name} end"
 
 
 def _value(name: str, column: Column, formats: tuple[str, ...]) -> str:
@@ -91,15 +99,16 @@ def _canonical(name: str, column: Column) -> str:
     return f"coalesce({value}::varchar, chr(30))"
 
 
-def key_of(contract: Contract) -> str:
+def key_of(contract: Contract, *, all_numbered: bool) -> str:
     """
     The identity of a row as one text: its key columns joined by `|`.
 
-    Without the column that numbers rows, the content and the ordinal among identical rows of the file take its place.
+    Without the column that numbers rows, the content and the ordinal among identical rows of the file take its place;
+    that costs a sort, which `all_numbered` saves.
     """
     texts = {name: _key_text(name, contract.columns[name]) for name in contract.key}
     whole = f"concat_ws('|', {', '.join(texts.values())})"
-    if contract.numbered_by is None:
+    if contract.numbered_by is None or all_numbered:
         return whole
     ordinal = "(row_number() over (partition by _file, _hash order by _row))::varchar"
     others = [text for name, text in texts.items() if name != contract.numbered_by]

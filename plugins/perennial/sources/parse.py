@@ -20,7 +20,7 @@ from perennial.sources.header import (
     unknown_columns,
 )
 from perennial.sources.landing import Landed
-from perennial.sources.mapping import cleaned, typed_rows, typed_table
+from perennial.sources.mapping import mapped_text, typed_rows, typed_table
 from perennial.sources.reading import (
     Group,
     json_columns,
@@ -182,7 +182,7 @@ def _try_expression(scratch: Scratch, source: Source, group: Group, column: str,
     """Raise BadData if it is the expression of this column that fails."""
     try:
         scratch.connection.execute(
-            f"create or replace temp table tried as select {cleaned(source, column, group.header)} as value "
+            f"create or replace temp table tried as select {mapped_text(source, column, group.header)} as value "
             f"from {group.table}"
         )
     except duckdb.Error as error:
