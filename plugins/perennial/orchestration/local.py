@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from types import FrameType
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -24,10 +24,10 @@ from perennial.foundation.settings import Settings, load_settings
 from perennial.orchestration import components
 from perennial.orchestration.chain import Chain
 from perennial.orchestration.environment import LOGIN, airflow_environment, airflow_home, free_port, password
-from perennial.orchestration.processes import Processes
+from perennial.orchestration.processes import Processes, StackError
 
-DEMO_NOW = "2026-02-01T09:30:00+01:00"  # the demo shop's history ends the evening before
 DEMO_CUSTOMERS = 2000
+DEMO_DAYS = date(2024, 8, 1), date(2026, 1, 31)
 _STARTED = time.monotonic()
 
 
@@ -38,11 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     command = parser.parse_args(arguments).command
     _with_airflow_environment(command)
     settings = load_settings()
+    say(f"Starting a local Airflow in {airflow_home(settings)}")
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         with Processes(airflow_home(settings)) as processes:
             chain = start(settings, processes, with_ui=command == "up")
-            run_newest_day(settings, chain)
+            run_newest_day(chain)
             if command == "up":
                 stay_open(settings, processes)
     except KeyboardInterrupt:
@@ -55,32 +56,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def start(settings: Settings, processes: Processes, *, with_ui: bool) -> Chain:
-    """Start Airflow, and return the chain when every DAG is known. The slow starts overlap on two cores."""
+    """Start Airflow, and return the chain when every DAG is known. What is slow runs side by side."""
     if needs_demo := _needs_demo(settings):
-        say(f"Making a demo shop: {DEMO_CUSTOMERS} customers, 18 months of orders and visits")
+        say(f"Making a demo shop: {DEMO_CUSTOMERS} customers, {DEMO_DAYS[0]} to {DEMO_DAYS[1]}")
         processes.start("demo", lambda: _build_demo(settings))
-    started = datetime.now(UTC)
-    say("Preparing Airflow (metadata database, pools, keys)")
+    say("Preparing Airflow: metadata database, pools, keys")
     components.prepare(settings)
-    say("Starting the API server, the scheduler and the DAG processor")
+    say("Starting the scheduler, the API server and the DAG processor")
     processes.start("scheduler", components.scheduler)
     processes.start("api-server", lambda: components.api_server(with_ui=with_ui))
-    processes.start("dag-processor", components.dag_processor)
     while needs_demo and (code := processes.ended("demo")) != 0:
         if code is not None:
-            raise PerennialError(f"The demo shop could not be made:\n{processes.tail('demo')}")
+            raise StackError(f"The demo shop could not be made:\n{processes.tail('demo')}")
         time.sleep(0.1)
+    started = datetime.now(UTC)
+    processes.start("dag-processor", components.dag_processor)  # after the demo: its clock ends the schedules
     while not components.api_answers(os.environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]):
         processes.check()
         time.sleep(0.1)
-    chain = Chain(settings, say, processes.check)
+    chain = Chain(load_settings(), say, processes.check)
     chain.wait_for_dags(started)
     return chain
 
 
-def run_newest_day(settings: Settings, chain: Chain) -> None:
+def run_newest_day(chain: Chain) -> None:
     """Run the chain for the clock's yesterday and deliver what it queued."""
-    run = run_of(yesterday(settings), settings)
+    run = run_of(yesterday(chain.settings), chain.settings)
     say(f"Running the day chain for {run.day} ({run.origin})")
     chain.run_day(run.day, run.origin)
     say("Delivering")
@@ -109,31 +110,28 @@ def say(line: str) -> None:
 
 def _with_airflow_environment(command: str) -> None:
     """
-    Start this program again with Airflow's variables and the demo clock set.
+    Start this program again with Airflow's variables set.
 
     Airflow reads its configuration when it is first imported, and every process of the stack must see the same.
     """
     if "AIRFLOW__API__PORT" in os.environ and os.environ.get("AIRFLOW_HOME") == str(airflow_home(load_settings())):
         return
-    os.environ.setdefault("PERENNIAL_NOW", DEMO_NOW)
     environment = airflow_environment(load_settings(), free_port(8080 if command == "up" else 0))
     arguments = [sys.executable, "-m", "perennial.orchestration.local", command]
     os.execve(sys.executable, arguments, os.environ | environment)  # noqa: S606 - no shell is wanted
 
 
 def _needs_demo(settings: Settings) -> bool:
-    """An inbox with files is somebody's shop, unless building the demo was cut short."""
-    from perennial.demo.shop import truth_dir
+    """An inbox with files in it is somebody's shop."""
+    from perennial.flows.demo import has_shop
 
-    if (truth := truth_dir(settings)).exists():
-        return not (truth / "shop.json").exists()
-    return not any(settings.inbox_dir.glob("**/*"))
+    return not has_shop(settings) and not any(settings.inbox_dir.glob("*"))
 
 
 def _build_demo(settings: Settings) -> None:
-    from perennial.demo import build_shop
+    from perennial.flows.demo import build
 
-    build_shop(settings, customers=DEMO_CUSTOMERS)
+    build(settings, DEMO_CUSTOMERS, *DEMO_DAYS)
 
 
 def _serve_web_app(settings: Settings) -> None:
