@@ -6,10 +6,12 @@ is dead, the folder tells for certain which messages were taken.
 """
 
 import asyncio
+import logging
 import os
 import re
 import socket
 from collections.abc import Awaitable, Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from email.parser import BytesHeaderParser
 from pathlib import Path
@@ -20,10 +22,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from perennial.delivery.mime import MESSAGE_HEADER
-from perennial.delivery.provider import HandOff, Letter, Result
+from perennial.delivery.provider import HandOff, Letter, Result, Verdict
 from perennial.delivery.smtp import SmtpProvider, SmtpServer
 from perennial.foundation.days import current_time
 from perennial.foundation.settings import Settings
+
+logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs every address and every line of a mail
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = re.compile(rf"^\d{{8}}T\d{{6}}\.\d{{6}}Z_({_ID})(?:_\d+)?\.eml$")
@@ -43,17 +47,37 @@ class MailboxProvider:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        self._stop()
 
     def send(self, letters: Iterable[Letter], hand_off: HandOff) -> Iterator[Result]:
-        """Send to the folder, through a real SMTP conversation; see `Provider.send`."""
+        """Send to the folder, through a real SMTP conversation; see `Provider.send`. Nothing stays unknown here."""
+        remaining = iter(letters)
+        is_finished = False
+        while not is_finished:
+            is_finished = True
+            with SmtpProvider(self._start()) as client:
+                for result in client.send(remaining, hand_off):
+                    if result.verdict is Verdict.UNKNOWN:
+                        yield self._looked_up(result)
+                        is_finished = False  # the rest goes to a new server
+                        break
+                    yield result
+
+    def _looked_up(self, result: Result) -> Result:
+        self._stop()  # waits for the mail it is writing: after that the folder tells for certain
+        is_held = bool(self.lookup([result.message_id]))
+        return replace(result, verdict=Verdict.ACCEPTED if is_held else Verdict.RETRY)
+
+    def _start(self) -> SmtpServer:
         if self._server is None:
             self._server = MailboxServer(self._folder, self._settings)
             self._server.start()
-        with SmtpProvider(SmtpServer("127.0.0.1", self._server.port, timeout=self._settings.smtp_timeout)) as client:
-            yield from client.send(letters, hand_off)
+        return SmtpServer("127.0.0.1", self._server.port, timeout=self._settings.smtp_timeout)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
     def lookup(self, message_ids: Collection[str]) -> set[str] | None:
         """Which of these messages lie in the folder."""

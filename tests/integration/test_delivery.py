@@ -1,0 +1,226 @@
+"""`deliver` over real sockets, a real ledger file and a real mailbox folder."""
+
+import logging
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from email import message_from_bytes, policy
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from smtp_servers import DROP, smtp_server
+
+from outbox import CAMPAIGN, DAY, context_of, fill, freeze, later, new_message, settings_in
+from perennial.delivery.journal import Journal
+from perennial.delivery.mailbox import held_messages
+from perennial.delivery.tokens import signing_secret, unseal
+from perennial.flows.delivery import LEASE, deliver, reconcile
+from perennial.foundation.days import Origin, Run
+from perennial.foundation.errors import BadConfig, Permanent, Retryable
+from perennial.ledger import address_hash, open_ledger
+
+
+def _mails(settings):
+    return [
+        message_from_bytes(path.read_bytes(), policy=policy.default)
+        for path in sorted(settings.mailbox_dir.glob("*.eml"))
+    ]
+
+
+def _filled(home, count, **overrides):
+    settings = settings_in(home, **overrides)
+    with open_ledger(settings) as ledger:
+        fill(ledger, settings, count)
+    return settings
+
+
+def _live_by_smtp(home, count, port):
+    """Messages queued for real SMTP; a live run needs no demo clock to queue, only its origin."""
+    settings = settings_in(home, delivery="smtp", smtp_port=port, smtp_timeout=2)
+    with open_ledger(settings) as ledger:
+        freeze(ledger, settings, send=count)
+        rows = [new_message(number, settings) for number in range(count)]
+        assert ledger.queue(Run(DAY, Origin.LIVE), CAMPAIGN, "smtp", rows) == count
+    return settings
+
+
+def test_mail_reaches_the_mailbox_whole_and_once(tmp_path):
+    settings = _filled(tmp_path, 3)
+    assert deliver(settings) == {"accepted": 3}
+    assert deliver(settings) == {"accepted": 3}
+    mails = _mails(settings)
+    assert {mail["To"] for mail in mails} == {f"person{number}@mail.example" for number in range(3)}
+    assert {mail["Subject"] for mail in mails} == {f"Ada{number}, we miss you" for number in range(3)}
+    for mail in mails:
+        link = mail["List-Unsubscribe"].strip("<>")
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        assert link.startswith("http://127.0.0.1:8025/unsubscribe/")
+        assert unseal(urlsplit(link).path.rpartition("/")[2], signing_secret(settings)) == mail["X-Perennial-Message"]
+        text, html = mail.iter_parts()
+        assert link in text.get_content()
+        assert f'href="{link}"' in html.get_content()
+    with open_ledger(settings) as ledger:
+        (message,) = ledger.messages_of("c0")
+        assert message["handed_at"] == message["accepted_at"] == settings.now
+        assert message["provider_reply"].startswith("250 Written as ")
+        assert ledger.open_leases() == []
+
+
+def test_who_said_no_in_the_meantime_is_held(tmp_path):
+    settings = _filled(tmp_path, 3)
+    with open_ledger(settings) as ledger:
+        (message,) = ledger.messages_of("c1")
+        assert ledger.unsubscribe(message["message_id"], method="page", proof={})
+        ledger.suppress([address_hash("person2@mail.example")], "complaint")
+    assert deliver(settings) == {"accepted": 1, "held": 2}
+    assert [mail["To"] for mail in _mails(settings)] == ["person0@mail.example"]
+    with open_ledger(settings) as ledger:
+        assert ledger.messages_of("c1")[0]["reason"] == "suppressed"
+
+
+def test_what_cannot_be_written_fails_alone_and_says_why(tmp_path, caplog):
+    settings = settings_in(tmp_path)
+    without_name = {name: value for name, value in context_of("Eve").items() if name != "shop_name"}
+    with open_ledger(settings) as ledger:
+        freeze(ledger, settings, send=4)
+        rows = [
+            new_message(0, settings),
+            new_message(1, settings, context=without_name),
+            new_message(2, settings, address="not an address"),
+            new_message(3, settings, context=context_of("Mallory\r\nBcc: x@y.example")),
+        ]
+        assert ledger.queue(Run(DAY, Origin.DEMO), CAMPAIGN, "mailbox", rows) == 4
+    with caplog.at_level(logging.DEBUG):
+        assert deliver(settings) == {"accepted": 2, "failed": 2}
+    assert [mail["Bcc"] for mail in _mails(settings)] == [None, None]
+    with open_ledger(settings) as ledger:
+        reasons = [ledger.messages_of(f"c{number}")[0]["reason"] for number in range(4)]
+    assert reasons[0] is reasons[3] is None
+    assert "shop_name: Field required" in reasons[1]
+    assert reasons[2] == "The address is not one plain e-mail address."
+    assert not any(private in caplog.text for private in ("mail.example", "not an address", "Eve", "Mallory"))
+
+
+def test_an_unreachable_server_loses_nothing_and_is_named(tmp_path):
+    with smtp_server() as gone:
+        port = gone.port
+    settings = _live_by_smtp(tmp_path, 3, port)
+    with pytest.raises(Retryable, match=f"127.0.0.1:{port}") as error:
+        deliver(settings)
+    assert "mail.example" not in str(error.value)
+    with open_ledger(settings) as ledger:
+        assert ledger.counts_by_state() == {"retry": 3}
+    assert deliver(settings) == {"retry": 3}  # not yet due again
+    with smtp_server() as server:
+        back = later(settings, minutes=2).model_copy(update={"smtp_port": server.port})
+        assert deliver(back) == {"accepted": 3}
+    assert len(server.taken) == 3
+
+
+def test_each_answer_becomes_its_state_and_unknown_is_never_sent_again(tmp_path):
+    def script(step, number):
+        return {("DOT", 1): DROP, ("RCPT", 2): "550 no", ("RCPT", 3): "451 later"}.get((step, number))
+
+    with smtp_server(script) as server:
+        settings = _live_by_smtp(tmp_path, 4, server.port)
+        assert deliver(settings) == {"accepted": 1, "failed": 1, "retry": 1, "unknown": 1}
+        assert deliver(later(settings, minutes=5)) == {"accepted": 2, "failed": 1, "unknown": 1}
+    assert len(server.bodies) == 3
+
+
+def test_mail_queued_for_the_mailbox_does_not_leave_when_smtp_is_turned_on(tmp_path):
+    settings = _filled(tmp_path, 2)
+    with smtp_server() as server:
+        real = settings.model_copy(update={"delivery": "smtp", "smtp_port": server.port})
+        assert deliver(real) == {"queued": 2}
+    assert server.connections == 0
+
+
+def test_a_wrong_sender_is_a_wrong_setting_and_moves_nothing(tmp_path):
+    settings = _filled(tmp_path, 2, sender="nobody")
+    with pytest.raises(BadConfig, match="PERENNIAL_SENDER"):
+        deliver(settings)
+    with open_ledger(settings) as ledger:
+        assert ledger.counts_by_state() == {"queued": 2}
+
+
+def test_two_deliveries_at_once_share_nothing(tmp_path):
+    settings = _filled(tmp_path, 700)
+    with ThreadPoolExecutor(3) as pool:
+        counts = [run.result() for run in [pool.submit(deliver, settings) for _ in range(3)]]
+    assert {"accepted": 700} in counts
+    assert len(_mails(settings)) == 700
+    assert len(held_messages(settings.mailbox_dir)) == 700
+
+
+def test_the_claim_of_a_living_worker_is_left_alone_until_it_expires_and_is_unknown_then(tmp_path):
+    settings = _filled(tmp_path, 2)
+    with Journal(settings.ledger_dir / "journal", "alive"), open_ledger(settings) as ledger:
+        assert ledger.claim("alive", "mailbox", 5, LEASE) is not None
+        assert deliver(settings) == {"sending": 2}
+        assert deliver(later(settings, minutes=16)) == {"unknown": 2}  # it may still be sending
+    assert deliver(settings) == {"accepted": 2}  # now it is dead, and the mailbox does not hold them
+    assert len(_mails(settings)) == 2
+
+
+def test_without_its_journal_a_claim_is_unknown_and_not_sent_again(tmp_path):
+    settings = _filled(tmp_path, 2)
+    with open_ledger(settings) as ledger:
+        assert ledger.claim("lost", "mailbox", 5, LEASE) is not None
+    assert deliver(settings) == {"sending": 2}  # perhaps on another host
+    assert deliver(later(settings, minutes=16)) == {"unknown": 2}
+    assert _mails(settings) == []
+
+
+def test_an_old_ledger_put_back_sends_nothing_until_it_is_reconciled_and_nothing_twice_after(tmp_path):
+    settings = _filled(tmp_path, 5)
+    file = settings.ledger_dir / "ledger.sqlite"
+    shutil.copy(file, tmp_path / "backup")
+    assert deliver(settings) == {"accepted": 5}
+    for leftover in settings.ledger_dir.glob("ledger.sqlite*"):
+        leftover.unlink()
+    shutil.copy(tmp_path / "backup", file)
+    with pytest.raises(Permanent, match="perennial ledger reconcile"):
+        deliver(settings)
+    assert reconcile(settings, by="a person") == {"accepted": 5, "unknown": 0, "remembered": 0}
+    assert deliver(settings) == {"accepted": 5}
+    assert len(_mails(settings)) == 5
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+from outbox import settings_in
+from perennial.flows.delivery import deliver
+deliver(settings_in(Path(sys.argv[1])))
+"""
+
+
+def _work(settings):
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "plugins")]
+    code = f"import sys; sys.path[:0] = {paths!r}\n{_WORKER}"
+    return subprocess.Popen([sys.executable, "-c", code, str(settings.home)])
+
+
+@pytest.mark.slow
+def test_workers_killed_at_random_moments_send_everything_once(tmp_path):
+    total, chance = 300, random.Random(20260201)  # noqa: S311
+    settings = _filled(tmp_path, total)
+    for _ in range(8):
+        so_far = len(held_messages(settings.mailbox_dir))
+        stop_at = so_far + chance.randint(1, 40)
+        worker = _work(settings)
+        while worker.poll() is None and len(held_messages(settings.mailbox_dir)) < min(stop_at, total):
+            time.sleep(chance.random() / 200)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(10)
+        with open_ledger(settings) as ledger:
+            assert sum(ledger.counts_by_state().values()) == total
+    assert 0 < len(held_messages(settings.mailbox_dir)) < total
+    assert deliver(settings) == {"accepted": total}
+    assert len(_mails(settings)) == len(held_messages(settings.mailbox_dir)) == total

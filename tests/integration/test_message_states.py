@@ -1,0 +1,151 @@
+"""Any interleaving of workers, kills, recoveries and answers keeps the promise: no duplicate, no silent loss."""
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from uuid6 import uuid7
+
+from outbox import fill, later, settings_in
+from perennial.delivery.journal import Journal
+from perennial.delivery.provider import Result, Verdict
+from perennial.flows.delivery import LEASE, _outcome, recover, settle_unknown
+from perennial.foundation.days import current_time
+from perennial.ledger import Outcome, State, open_ledger
+
+TOTAL = 12
+
+
+class World:
+    """A provider that remembers what it took."""
+
+    name = "mailbox"
+
+    def __init__(self):
+        self.took = Counter()
+
+    def lookup(self, message_ids):
+        return {message_id for message_id in message_ids if self.took[message_id]}
+
+
+class Worker:
+    """A worker that does one step at a time and may die between any two."""
+
+    def __init__(self, ledger, clock):
+        self.lease_id = str(uuid7())
+        self.journal = Journal(clock.ledger_dir / "journal", self.lease_id)
+        claim = ledger.claim(self.lease_id, "mailbox", 3, LEASE)
+        self.waiting = [message.message_id for message in claim.messages] if claim else []
+        self.has_claim = claim is not None
+        self.handed = None
+        self.outcomes = []
+
+
+class Delivering(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.clock = settings_in(Path(self.folder.name))
+        self.world, self.workers = World(), []
+        with open_ledger(self.clock) as ledger:
+            fill(ledger, self.clock, TOTAL)
+
+    def teardown(self):
+        for worker in self.workers:
+            worker.journal.__exit__()
+        self.folder.cleanup()
+
+    @precondition(lambda self: len(self.workers) < 3)
+    @rule()
+    def claim(self):
+        with open_ledger(self.clock) as ledger:
+            self.workers.append(Worker(ledger, self.clock))
+
+    @precondition(lambda self: self.workers)
+    @rule(
+        data=st.data(),
+        dies=st.sampled_from(["", "", "before the mark", "after the mark", "after the dot", "before the record"]),
+        verdict=st.sampled_from(list(Verdict)),
+        was_taken=st.booleans(),
+    )
+    def send_one(self, data, dies, verdict, was_taken):
+        worker = data.draw(st.sampled_from(self.workers))
+        if not worker.waiting:
+            return None
+        if dies == "before the mark":
+            return self._kill(worker)
+        message_id = worker.waiting.pop(0)
+        worker.journal.mark(message_id, current_time(self.clock))
+        if dies == "after the mark":
+            return self._kill(worker)
+        if verdict is Verdict.ACCEPTED or (verdict is Verdict.UNKNOWN and was_taken):
+            self.world.took[message_id] += 1
+        if dies == "after the dot":
+            return self._kill(worker)
+        result = Result(message_id, verdict, "said so")
+        if dies != "before the record":
+            worker.journal.record(result)
+            worker.outcomes.append(_outcome(result, current_time(self.clock)))
+            return None
+        return self._kill(worker)
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), is_killed=st.booleans())
+    def finish(self, data, is_killed):
+        worker = data.draw(st.sampled_from(self.workers))
+        rest = [Outcome(message_id, State.RETRY) for message_id in worker.waiting]
+        with open_ledger(self.clock) as ledger:
+            if worker.has_claim:
+                ledger.settle(worker.lease_id, [*worker.outcomes, *rest])
+        if not is_killed and not worker.has_claim:
+            worker.journal.discard()
+        self._kill(worker)
+
+    @rule()
+    def recover(self):
+        with open_ledger(self.clock) as ledger:
+            recover(ledger, self.clock)
+
+    @rule()
+    def look_up_unknown(self):
+        with open_ledger(self.clock) as ledger:
+            settle_unknown(ledger, self.world, self.clock)
+
+    @rule(minutes=st.sampled_from([1, 6, 16]))
+    def time_passes(self, minutes):
+        self.clock = later(self.clock, minutes=minutes)
+
+    @invariant()
+    def nothing_is_lost(self):
+        with open_ledger(self.clock) as ledger:
+            assert sum(ledger.counts_by_state().values()) == TOTAL
+
+    @invariant()
+    def nothing_is_taken_twice(self):
+        assert not [message_id for message_id, times in self.world.took.items() if times > 1]
+
+    @invariant()
+    def accepted_means_taken(self):
+        with open_ledger(self.clock) as ledger:
+            rows = [row for batch in ledger.changes("messages", None) for row in batch]
+        for row in rows:
+            if row["state"] == "accepted":
+                assert self.world.took[row["message_id"]] == 1
+            if row["state"] in ("queued", "retry", "failed", "expired"):
+                assert self.world.took[row["message_id"]] == 0
+
+    def _kill(self, worker):
+        worker.journal.__exit__()  # what the kernel does: the lock is gone
+        self.workers.remove(worker)
+
+
+assert timedelta(minutes=16) > LEASE  # so that `time_passes` can outlive a lease
+
+TestDelivering = Delivering.TestCase
+TestDelivering.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
