@@ -44,7 +44,7 @@ def truth_dir(settings: Settings) -> Path:
     return settings.home / "demo_truth"
 
 
-def build_shop(  # noqa: PLR0913 - a shop has as many parameters
+def build_shop(
     settings: Settings,
     customers: int = 2000,
     start: date = date(2024, 8, 1),
