@@ -2,10 +2,11 @@
 
 from perennial.demo.process import Dirt, Shop
 from perennial.demo.reactions import ANSWER_DAYS, Mail, MessageEvent, Reactions, Unsubscribe, react, write_reactions
-from perennial.demo.shop import build_shop, read_shop, write_days
+from perennial.demo.shop import DEFAULT_SEED, build_shop, read_shop, write_days
 
 __all__ = [
     "ANSWER_DAYS",
+    "DEFAULT_SEED",
     "Dirt",
     "Mail",
     "MessageEvent",

@@ -286,6 +286,10 @@ class Messages(Store):
         with self._reading() as connection:
             return {row.state: row.messages for row in connection.execute(query)}
 
+    def accepted_since(self, moment: datetime) -> list[Row]:
+        """Messages that a server accepted at `moment` or later, oldest first."""
+        return self._message_rows(messages.c.accepted_at >= moment)
+
     def messages_of(self, customer_id: str) -> list[Row]:
         """All messages of a customer, newest first, without address and context."""
         return self._message_rows(messages.c.customer_id == customer_id)

@@ -1,6 +1,6 @@
 """The warehouse: tables declared by SQL files, made by an engine that can be exchanged."""
 
-from perennial.warehouse.duckdb_engine import Warehouse, open_warehouse
+from perennial.warehouse.duckdb_engine import Warehouse, exchange, open_warehouse
 from perennial.warehouse.materialize import Build, Materializer, Progress
 from perennial.warehouse.model import Model, read_model, read_models, written_model
 
@@ -10,6 +10,7 @@ __all__ = [
     "Model",
     "Progress",
     "Warehouse",
+    "exchange",
     "open_warehouse",
     "read_model",
     "read_models",

@@ -155,10 +155,28 @@ class Warehouse:
 @contextmanager
 def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """The warehouse, held for writing; raises Retryable naming the holder while another process has it."""
-    path = Path(settings.warehouse_url.removeprefix("duckdb:///"))
-    with writer_lock(path.with_suffix(path.suffix + ".lock"), settings.lock_timeout):
+    path = _path(settings)
+    with writer_lock(_lock_path(path), settings.lock_timeout):
         warehouse = Warehouse.connect(path, settings)
         try:
             yield warehouse
         finally:
             warehouse.close()
+
+
+def _path(settings: Settings) -> Path:
+    return Path(settings.warehouse_url.removeprefix("duckdb:///"))
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(path.suffix + ".lock")
+
+
+def exchange(new: Path, settings: Settings) -> None:
+    """Let the warehouse file `new`, closed and complete, take the place of the present one."""
+    path = _path(settings)
+    with writer_lock(_lock_path(path), settings.lock_timeout):
+        path.with_name(path.name + ".wal").unlink(
+            missing_ok=True
+        )  # the old file's; it must not be replayed into the new one
+        new.replace(path)

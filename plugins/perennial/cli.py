@@ -1,0 +1,289 @@
+"""The command line: the same flows without Airflow. `perennial --help` lists the commands."""
+
+import csv
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from perennial import __version__
+from perennial.foundation.days import Origin, Run, run_of, yesterday
+from perennial.foundation.errors import PerennialError
+from perennial.foundation.settings import Settings, load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+demo_app = typer.Typer(no_args_is_help=True, help="A demo company to try everything on.")
+ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, and what people told us.")
+app.add_typer(demo_app, name="demo")
+app.add_typer(ledger_app, name="ledger")
+
+console = Console(highlight=False)
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A business day, such as 2026-01-31.")]
+
+
+@app.callback()
+def main(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is done, table by table.")] = False,
+) -> None:
+    """Read the settings once; every command gets them."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s")
+    context.obj = load_settings()
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    day: Day = None,
+    first: Annotated[Day, typer.Option("--from")] = None,
+    last: Annotated[Day, typer.Option("--to")] = None,
+    origin: Annotated[Origin | None, typer.Option(help="Default: live (or demo) for yesterday, else replay.")] = None,
+) -> None:
+    """Run one day (default: yesterday), or several as a backfill: ingest, refresh, score, plan, publish, deliver."""
+    from perennial.flows.day import runs_between
+
+    settings: Settings = context.obj
+    if first and day:
+        raise typer.BadParameter("Give --day, or --from and --to.")
+    if first:
+        runs = runs_between(first.date(), (last or first).date(), settings)
+    else:
+        runs = [run_of(day.date() if day else yesterday(settings), settings, origin)]
+    for one in runs:
+        run_day(one, settings)
+
+
+def run_day(one: Run, settings: Settings) -> None:
+    """Run every step of a day, showing progress."""
+    from perennial.flows.day import steps
+
+    todo = list(steps(one, settings))
+    with progress(f"{one.day} ({one.origin})", len(todo)) as advance:
+        for name, call in todo:
+            advance(name, call())
+
+
+@app.command()
+def rebuild(context: typer.Context) -> None:
+    """Make a lost warehouse anew from landing, ledger and rules: every day again, with what was known then."""
+    from perennial.flows.rebuild import steps
+
+    todo = list(steps(context.obj))
+    with progress("rebuild", len(todo)) as advance:
+        for name, call in todo:
+            advance(name, call())
+
+
+@app.command()
+def validate(context: typer.Context) -> None:
+    """Check every YAML, SQL and template file; nothing is run."""
+    from perennial.flows.validate import checks
+
+    failed = 0
+    for name, check in checks(context.obj):
+        try:
+            console.print(f"[green]ok[/]      {name}: {check()}")
+        except PerennialError as error:
+            failed += 1
+            console.print(f"[red]wrong[/]   {name}:")
+            console.print(f"        {error}", markup=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help="One SELECT over the published tables.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for other programs.")] = False,
+) -> None:
+    """Query the published tables, as of the last publication."""
+    from perennial.flows import reading
+
+    result = reading.query(sql, context.obj)
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(result.column_names)
+        writer.writerows(list(row.values()) for row in result.to_pylist())
+        return
+    show_rows(result.to_pylist(), result.column_names)
+
+
+@app.command()
+def status(context: typer.Context) -> None:
+    """What is published, how healthy the data is, what was decided and what became of the mails."""
+    from perennial.flows import reading
+
+    show_facts(reading.status(context.obj))
+
+
+@app.command()
+def explain(context: typer.Context, customer_id: str) -> None:
+    """Who a customer is to us: segments, tier and risk with their reasons, decisions and messages."""
+    from perennial.flows import reading
+
+    show_facts(reading.explain(customer_id, context.obj))
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check this installation: versions, folders, files, locks, mail server."""
+    from perennial.flows.doctor import examine
+
+    worst = "ok"
+    colours = {"ok": "green", "warning": "yellow", "wrong": "red"}
+    for finding in examine(context.obj):
+        worst = max(worst, finding.state, key=list(colours).index)
+        console.print(f"[{colours[finding.state]}]{finding.state:<8}[/] {finding.about}: ", end="")
+        console.print(finding.what, markup=False)
+    if worst == "wrong":
+        raise typer.Exit(1)
+
+
+@app.command()
+def deliver(context: typer.Context) -> None:
+    """Send what is due now."""
+    from perennial.flows.delivery import deliver as deliver_due
+
+    show_facts({"messages": deliver_due(context.obj)})
+
+
+@app.command()
+def version() -> None:
+    """The version of Perennial."""
+    console.print(__version__)
+
+
+@demo_app.command("build")
+def demo_build(
+    context: typer.Context,
+    customers: Annotated[int, typer.Option(min=500, max=2_000_000)] = 2_000,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])] = datetime(2024, 8, 1),  # noqa: DTZ001
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"])] = datetime(2026, 1, 31),  # noqa: DTZ001
+    seed: int | None = None,
+) -> None:
+    """Simulate a shop: write its files into the inbox and set the demo clock."""
+    from perennial.flows import demo
+
+    chosen = {} if seed is None else {"seed": seed}
+    show_facts(demo.build(context.obj, customers, first.date(), last.date(), **chosen))
+
+
+@demo_app.command("react")
+def demo_react(context: typer.Context) -> None:
+    """Let one day go by: the shop's files arrive, its customers answer the mail they got, the clock moves on."""
+    from perennial.flows import demo
+
+    settings = demo.advance(context.obj)
+    console.print(f"It is {settings.now:%Y-%m-%d %H:%M} in the demo shop. `perennial run` runs {yesterday(settings)}.")
+
+
+@demo_app.command("loop")
+def demo_loop(context: typer.Context, days: Annotated[int, typer.Option(min=1, max=365)] = 30) -> None:
+    """Run the shop for some days: each day is run, its mails are delivered and answered."""
+    from perennial.flows import demo
+
+    settings: Settings = context.obj
+    for _ in range(days):
+        settings = demo.advance(settings)
+        run_day(run_of(yesterday(settings), settings), settings)
+
+
+@ledger_app.command("migrate")
+def ledger_migrate(context: typer.Context) -> None:
+    """Raise the ledger to this version's schema; what it holds is kept."""
+    from perennial.ledger import migrate
+
+    console.print(f"The ledger has schema {migrate(context.obj)}.")
+
+
+@ledger_app.command("reconcile")
+def ledger_reconcile(
+    context: typer.Context, by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")]
+) -> None:
+    """Go on with an old ledger that was put back: nothing it cannot vouch for is sent again."""
+    from perennial.flows.delivery import reconcile
+
+    show_facts(reconcile(context.obj, by=by))
+
+
+@contextmanager
+def progress(title: str, steps: int) -> Iterator[Callable[[str, object], None]]:
+    """A bar in a terminal, plain lines elsewhere. What is yielded is called after each step."""
+    if not console.is_terminal:
+        started = datetime.now().astimezone()
+
+        def line(name: str, figures: object) -> None:
+            seconds = (datetime.now().astimezone() - started).total_seconds()
+            console.print(f"{title} {seconds:6.1f} s  {name}: {brief(figures)}", markup=False, soft_wrap=True)
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=steps)
+
+        def tick(name: str, figures: object) -> None:  # noqa: ARG001 - a bar has no room for figures
+            bar.update(task, advance=1, description=f"{title}: {name}")
+
+        yield tick
+
+
+def brief(figures: object) -> str:
+    """Figures on one line, zeros left out."""
+    if not isinstance(figures, dict):
+        return str(figures)
+    if any(isinstance(value, dict) for value in figures.values()):
+        return "; ".join(f"{name} ({brief(value)})" for name, value in figures.items() if value)
+    shown = [
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}" for name, value in figures.items() if value
+    ]
+    return ", ".join(shown) or "nothing new"
+
+
+def show_facts(facts: Any, indent: int = 0) -> None:
+    """Nested figures as an indented list; lists of rows as tables."""
+    for name, value in facts.items():
+        label = " " * indent + str(name).replace("_", " ")
+        if isinstance(value, dict) and value:
+            console.print(f"[bold]{label}[/]")
+            show_facts(value, indent + 2)
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            console.print(f"[bold]{label}[/]")
+            show_rows(value, list(value[0]))
+        else:
+            shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(value)
+            console.print(f"{label:<28} ", end="")
+            console.print(shown, markup=False, soft_wrap=True)
+
+
+def show_rows(rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
+    table = Table(*columns, header_style="bold")
+    for row in rows:
+        table.add_row(*(plain(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def plain(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "-"
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def entry_point() -> None:
+    """Errors raised on purpose are told in plain words, without a traceback."""
+    try:
+        app()
+    except PerennialError as error:
+        Console(stderr=True, highlight=False).print(f"Error: {error}", markup=False, soft_wrap=True)
+        sys.exit(1)

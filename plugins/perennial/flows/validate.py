@@ -1,0 +1,33 @@
+"""Every file a person edits, checked without running anything."""
+
+from collections.abc import Callable, Iterator
+
+from perennial.campaigns.definition import load_campaigns
+from perennial.contracts import load_contracts
+from perennial.flows.tables import all_models, rule_tables
+from perennial.foundation.days import Origin, Run, yesterday
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import Settings
+from perennial.segments.definitions import load_segments
+from perennial.sources import load_sources
+from perennial.templates.lint import lint
+
+Check = tuple[str, Callable[[], str]]
+
+
+def checks(settings: Settings) -> Iterator[Check]:
+    """What is checked, and a call that checks it: it says what it found, or raises BadConfig naming the problem."""
+    yield "contracts", lambda: f"{len(load_contracts(settings))} contracts"
+    yield "sources", lambda: f"{len(load_sources(settings))} sources"
+    yield "segments", lambda: f"{len(load_segments(settings))} segments"
+    yield "rule books", lambda: f"{len(rule_tables(settings))} tables"
+    yield "campaigns", lambda: _campaigns(settings)
+    yield "tables", lambda: f"{len(all_models(Run(yesterday(settings), Origin.REPLAY), settings))} models"
+
+
+def _campaigns(settings: Settings) -> str:
+    campaigns = load_campaigns(settings)
+    problems = [f"{campaign.folder}: {problem}" for campaign in campaigns for problem in lint(campaign)]
+    if problems:
+        raise BadConfig("\n".join(problems))
+    return f"{len(campaigns)} campaigns, {sum(len(campaign.locales) for campaign in campaigns)} translations"
