@@ -1,0 +1,191 @@
+"""What a person may ask at any time: read from the newest publication and the ledger, never from the warehouse."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from perennial.flows.publish import LATEST, MANIFEST
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import Settings
+from perennial.ledger import open_ledger
+from perennial.metrics.words import REASONS, percent, plain
+from perennial.warehouse.snapshot import Snapshot, open_snapshot
+
+Row = dict[str, Any]
+_MESSAGE_FIELDS = ("message_id", "campaign", "send_day", "variant", "state", "reason", "accepted_at")
+_FAILURES = 5
+
+
+def published_folder(settings: Settings) -> Path:
+    """The newest publication; raises BadConfig when there is none."""
+    try:
+        return (settings.published_dir / LATEST).resolve(strict=True)
+    except OSError as error:
+        raise BadConfig(
+            f"{settings.published_dir}: nothing is published yet. Run a day first, for example `perennial run`."
+        ) from error
+
+
+@contextmanager
+def _published(settings: Settings) -> Iterator[tuple[Snapshot, Row]]:
+    """The newest snapshot and its manifest."""
+    folder = published_folder(settings)
+    manifest: Row = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    with open_snapshot(folder, settings) as snapshot:
+        yield snapshot, manifest
+
+
+def query(sql: str, settings: Settings) -> pa.Table:
+    """
+    Run one SELECT over the published tables, read-only and without access to files or network.
+
+    Raises BadConfig when nothing is published yet, Permanent (which lists the tables) for SQL that cannot be run.
+    """
+    with _published(settings) as (snapshot, _):
+        return snapshot.query(sql)
+
+
+def status(settings: Settings) -> Row:
+    """
+    How things stand: what is published, and what the ledger says right now.
+
+    Raises BadConfig when nothing is published yet.
+    """
+    with _published(settings) as (snapshot, manifest):
+
+        def counts(sql: str) -> dict[str, int]:
+            return {row["name"]: row["number"] for row in snapshot.query(sql).to_pylist()}
+
+        found: Row = {
+            "day": manifest["day"],
+            "published_at": manifest["published_at"],
+            "folder": str(published_folder(settings)),
+            "data_health": snapshot.query(
+                "select source, status, failing_check, freshness_hours, landed, current, superseded, duplicate,"
+                " quarantined, held, refused from marts.data_health"
+                " where day = (select max(day) from marts.data_health) order by source"
+            ).to_pylist(),
+            "customers": snapshot.query(
+                "select count(*) as customers, count(*) filter (where orders > 0) as buyers,"
+                " count(*) filter (where orders > 1) as repeat_buyers from marts.customer_360"
+            ).to_pylist()[0],
+            "segments": counts(
+                "select segment as name, customers as number from marts.segment_daily"
+                " where day = (select max(day) from marts.segment_daily) order by customers desc, segment"
+            ),
+            "tiers": counts(
+                "select levels.tier as name, count(customers.customer_id) as number from internal.tier_levels as levels"
+                " left join marts.customer_360 as customers on levels.tier = customers.tier"
+                " group by levels.place, levels.tier order by levels.place"
+            ),
+            "churn_risk": counts(
+                "select churn_risk as name, count(*) as number from internal.churn group by churn_risk"
+                " order by min(overdue)"
+            ),
+        }
+    with open_ledger(settings) as ledger:
+        newest = {frozen.campaign: frozen for frozen in ledger.campaign_runs()}  # oldest first: the newest stays
+        found["decisions"] = {
+            campaign: {"send_day": frozen.send_day.isoformat(), "reasons": frozen.counts}
+            for campaign, frozen in sorted(newest.items())
+        }
+        found["messages"] = ledger.counts_by_state()
+    found["failures"] = _newest_failures(settings)
+    return found
+
+
+def explain(customer_id: str, settings: Settings) -> Row:
+    """
+    Why a customer is where they are: profile, segments, tier, risk, decisions and messages, each with its reason.
+
+    Raises BadConfig for a customer who is not in the newest publication, or when there is none.
+    """
+    with _published(settings) as (snapshot, manifest):
+
+        def rows(sql: str) -> list[Row]:
+            found: list[Row] = snapshot.query(sql, customer_id=customer_id).to_pylist()
+            return found
+
+        profile = rows("select * from marts.customer_360 where customer_id = $customer_id")
+        if not profile:
+            raise BadConfig(f"Customer {customer_id!r} is not in the publication of {manifest['day']}.")
+        found: Row = {
+            "day": manifest["day"],
+            "customer_id": customer_id,
+            "profile": profile[0],
+            "has_address": profile[0]["email_domain"] is not None,
+            "segments": rows(
+                "select segments.segment, segments.title, segments.description, segments.rule, membership.since_day"
+                " from internal.membership as membership"
+                " join internal.segments as segments on membership.segment = segments.segment"
+                " where membership.customer_id = $customer_id order by segments.place"
+            ),
+            "tier": _tier(
+                rows(
+                    "select tiers.*, levels.from_points, levels.qualifying_days"
+                    " from internal.tiers as tiers join internal.tier_levels as levels on tiers.tier = levels.tier"
+                    " where tiers.customer_id = $customer_id"
+                )[0],
+                rows(
+                    "select rule, entries, points, qualifying_points, first_day, last_day from internal.points"
+                    " where customer_id = $customer_id order by points desc, rule"
+                ),
+            ),
+            "churn": _churn(rows("select * exclude customer_id from internal.churn where customer_id = $customer_id")),
+            "decisions": [
+                {**row, "why": REASONS.get(row["reason"], plain(row["reason"]))}
+                for row in rows(
+                    "select campaign, send_day, reason, arm, variant from internal.decisions"
+                    " where customer_id = $customer_id order by send_day desc, campaign"
+                )
+            ],
+        }
+    with open_ledger(settings) as ledger:
+        found["messages"] = [
+            {field: message[field] for field in _MESSAGE_FIELDS} for message in ledger.messages_of(customer_id)
+        ]
+    return found
+
+
+def _tier(tier: Row, entries: list[Row]) -> Row:
+    del tier["customer_id"]
+    why = (
+        f"{tier['qualifying_points']} points earned in {tier['qualifying_days']} days; "
+        f"{tier['tier']} starts at {tier['from_points']}"
+    )
+    if tier["next_tier"]:
+        why += f", and {tier['points_to_next_tier']} more lead to {tier['next_tier']}"
+    return {**tier, "why": f"{why}.", "entries": entries}
+
+
+def _churn(scores: list[Row]) -> Row:
+    if not scores:
+        return {"churn_risk": "low", "why": "Has never bought, so cannot be lost."}
+    score = scores[0]
+    rhythm = "their own rhythm" if score["gaps"] else "the shop's usual rhythm (there is one purchase only)"
+    return {
+        **score,
+        "why": f"Silent for {score['silent_days']} days, {score['overdue']:.1f} times {rhythm} of "
+        f"{score['expected_gap_days']:.0f} days; medium from {score['medium_at']:g}, high from {score['high_at']:g} "
+        f"times. Somebody like this stays silent so long with {percent(1 - score['churn_probability'], 0)}.",
+    }
+
+
+def _newest_failures(settings: Settings) -> list[Row]:
+    """The newest failed tasks, newest first; a line that is still being written is left out."""
+    path = settings.home / "failures.jsonl"
+    if not path.exists():
+        return []
+    found = []
+    for line in reversed(path.read_text(encoding="utf-8").splitlines()):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+        if len(found) == _FAILURES:
+            break
+    return found
