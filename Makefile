@@ -1,0 +1,51 @@
+# What can be done here; `make help` lists it. Needs Python 3.11 or newer and a package index, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run up test check bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## make .venv with the pinned packages
+
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Perennial needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + ": set PYTHON=python3.11")'
+	@echo "Installing the pinned packages into .venv (once; a minute or two)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(INSTALLED)
+
+run: $(INSTALLED)  ## make a demo shop and run the day chain for its newest day under Airflow
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m perennial.orchestration.local run
+
+up: $(INSTALLED)  ## the same, and leave the Airflow UI and the unsubscribe pages open
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m perennial.orchestration.local up
+
+check: $(INSTALLED)  ## the quick loop: lint, types, import rules, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q -m "not slow" --ignore tests/integration --ignore tests/e2e
+
+test: $(INSTALLED)  ## everything that `check` does, and all the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED)  ## measure: generator, ingest, first load, daily increment
+	$(BIN)/python benchmarks/day.py
+
+lock: $(INSTALLED)  ## pin requirements/*.in anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header requirements/runtime.in -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+
+clean:  ## remove .venv, caches and everything the demo wrote (var/: landing and ledger too)
+	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
