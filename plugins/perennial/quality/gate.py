@@ -83,16 +83,16 @@ def _evaluate(
     connection: duckdb.DuckDBPyConnection, table: str, contract: Contract, suite: Sequence[Expectation]
 ) -> "list[ExpectationValidationResult]":
     """The results of the suite, in its order."""
-    from perennial.quality.native import evaluate
+    from perennial.quality.native import RuleError, evaluate
 
-    results = evaluate(connection, table, suite)
-    for expectation in suite:
-        error = results[expectation.rule].exception_info.get("exception_message")
-        if error:
-            raise BadConfig(
-                f"{contract.path}: rule {expectation.rule} ({expectation.expect}, {expectation.kwargs}) cannot be "
-                f"evaluated: {str(error).splitlines()[0]}"
-            )
+    try:
+        results = evaluate(connection, table, suite)
+    except RuleError as error:
+        written = next(expectation for expectation in suite if expectation.rule == error.rule)
+        raise BadConfig(
+            f"{contract.path}: rule {error.rule} ({written.expect}, {written.kwargs}) cannot be evaluated: "
+            f"{error.reason}"
+        ) from error
     return [results[expectation.rule] for expectation in suite]
 
 

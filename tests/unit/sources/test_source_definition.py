@@ -1,0 +1,89 @@
+"""Source files: names and expressions are checked against the contract before any file is read."""
+
+import pytest
+
+from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import load_settings
+from perennial.sources import load_source
+
+GOOD = """
+source: shop
+contract: products
+path: shop/*.csv
+format: csv
+columns:
+  sku: article
+  name: [title, name]
+  price: {sql: "replace(cost, ',', '.')"}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "expectations").symlink_to(load_settings().include / "expectations")
+    return load_settings(include=tmp_path, home=tmp_path)
+
+
+def write(settings, text):
+    (settings.include / "sources" / "shop.yaml").write_text(text)
+
+
+def test_an_expression_says_which_source_columns_it_reads(settings):
+    write(settings, GOOD)
+    source = load_source("shop", settings)
+    assert source.columns["price"].names == ("cost",)
+    assert source.columns["name"].names == ("title", "name")
+    assert source.timezone == "Europe/Berlin"
+
+
+def test_parameters_of_a_lambda_are_no_source_columns(settings):
+    write(settings, GOOD.replace("replace(cost, ',', '.')", "list_transform(split(a, ','), lambda x: x || b)[1]"))
+    assert load_source("shop", settings).columns["price"].names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "replace(cost",
+        "nope(cost)",
+        "max(cost)",
+        "row_number() over ()",
+        "(select 1)",
+        "1) from source; drop table source; select (1",
+        "1) from source union all select (2",
+        "read_text('/etc/passwd')",
+    ],
+)
+def test_a_wrong_expression_names_file_field_and_value(settings, sql):
+    write(settings, GOOD.replace("replace(cost, ',', '.')", sql))
+    with pytest.raises(BadConfig) as error:
+        load_source("shop", settings)
+    assert "shop.yaml: field columns.price.sql" in str(error.value)
+    assert sql in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("format: csv", "format: xls", ["field format", "'xls'"]),
+        ("format: csv", "fromat: csv", ["unknown field fromat", "'csv'"]),
+        ("  sku: article", "  sku: article\n  colour: c", ["columns.colour", "'colour'", "sku, name"]),
+        ("  sku: article\n", "", ["field columns.sku", "requires it"]),
+        ("path: shop", "path: ../shop", ["field path", "'../shop/*.csv'"]),
+        ("format: csv", "format: csv\nencodings: [utf-9]", ["field encodings", "'utf-9'"]),
+        ("format: csv", "format: csv\ntimezone: Mars/Base", ["field timezone", "'Mars/Base'"]),
+        ("format: csv", "format: csv\nformats: {name: '%Y'}", ["field formats.name"]),
+        ("format: csv", "format: csv\ncsv: {delimiter: tab}", ["field csv.delimiter", "'tab'"]),
+        ("format: csv", "format: csv\nmax_refused: 20", ["field max_refused", "20"]),
+        ("source: shop", "source: store", ["field source", "'store'"]),
+        ("contract: products", "contract: product", ["no such contract 'product'"]),
+    ],
+)
+def test_a_wrong_source_names_file_field_and_value(settings, before, after, named):
+    assert before in GOOD
+    write(settings, GOOD.replace(before, after))
+    with pytest.raises(BadConfig) as error:
+        load_source("shop", settings)
+    for words in [".yaml", *named]:
+        assert words in str(error.value)
