@@ -45,6 +45,7 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "scheduler.scheduler_idle_sleep_time": 0.1,
         "dag_processor.refresh_interval": 5,
         "dag_processor.min_file_process_interval": 30,
+        "workers.min_heartbeat_interval": 1,  # also how long a failed task may take to be noticed
         "logging.logging_level": "WARNING",
         "usage_data_collection.enabled": False,
     }

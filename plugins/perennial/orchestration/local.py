@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     _with_airflow_environment(command)
     settings = load_settings()
     say(f"Starting a local Airflow in {airflow_home(settings)}")
-    signal.signal(signal.SIGTERM, _interrupted)
+    for asked_to_stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked_to_stop, _interrupted)
     try:
         with Processes(airflow_home(settings)) as processes:
             chain = start(settings, processes, with_ui=command == "up")

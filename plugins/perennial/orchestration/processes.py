@@ -46,6 +46,7 @@ class Processes:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self._lock.close()
             raise StackError(f"Another local Airflow is running on {self.home}. Stop it first.") from error
         for leader, created in self._recorded():
             _end_session(leader, created)
@@ -110,11 +111,11 @@ class Processes:
             os.setsid()
             if self._lock:
                 self._lock.close()  # the lock belongs to the parent alone
-            for handled in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(handled, signal.default_int_handler if handled == signal.SIGINT else signal.SIG_DFL)
-            with self.log(name).open("w", encoding="utf-8") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
+            for handled in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(handled, signal.SIG_DFL)
+            sys.stdout = sys.stderr = self.log(name).open("w", encoding="utf-8", buffering=1)
+            os.dup2(sys.stdout.fileno(), 1)
+            os.dup2(sys.stdout.fileno(), 2)
             with Path(os.devnull).open(encoding="utf-8") as nothing:
                 os.dup2(nothing.fileno(), 0)
             body()
@@ -125,7 +126,6 @@ class Processes:
             traceback.print_exc()
         finally:
             sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(code)
 
     def _recorded(self) -> list[tuple[int, float]]:
