@@ -28,22 +28,29 @@ from perennial.warehouse import Materializer, Warehouse
 HERE = Path(__file__).parent
 CASES = sorted(HERE.glob("*/*/*.yaml"))
 SETTINGS = load_settings(now="2026-02-01T09:30:00+01:00")
+DAY = date(2026, 1, 31)
 FIELDS = {"name", "day", "given", "touched", "expect"}
+MEMORY = Path(":memory:")
 
 
 @pytest.fixture(scope="session")
 def models():
-    return all_models(Run(date(2026, 1, 31), Origin.DEMO), SETTINGS)
+    return all_models(Run(DAY, Origin.DEMO), SETTINGS)
 
 
 @pytest.fixture(scope="session")
-def columns(models, tmp_path_factory):
+def rule_books():
+    return rule_tables(SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def columns(models, rule_books):
     """Every table -> its columns and types, from building all models on nothing."""
-    warehouse = Warehouse.connect(tmp_path_factory.mktemp("empty") / "empty.duckdb", SETTINGS)
-    materializer = Materializer(warehouse, models, date(2026, 1, 31))
+    warehouse = Warehouse.connect(MEMORY, SETTINGS)
+    materializer = Materializer(warehouse, models, DAY)
     create_raw_tables(warehouse, load_contracts(SETTINGS).values())
     create_mirrors(warehouse)
-    for table, rows in rule_tables(SETTINGS).items():
+    for table, rows in rule_books.items():
         materializer.load_rules(table, rows)
     for model in models.values():
         materializer.build(model)
@@ -56,23 +63,23 @@ def columns(models, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: str(path.relative_to(HERE).with_suffix("")))
-def test_case(path, models, columns, tmp_path):
+def test_case(path, models, rule_books, columns):
     case = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(case) <= FIELDS, f"unknown fields {set(case) - FIELDS}"
     table = f"{path.parent.parent.name}.{path.parent.name}"
-    model, day = models[table], case["day"]
-    warehouse = Warehouse.connect(tmp_path / "case.duckdb", SETTINGS)
+    model, day, given = models[table], case["day"], case["given"]
     inputs = {*model.depends_on, "raw.files"} - {table}
+    assert set(given) <= {*inputs, table}, f"{table} does not read {set(given) - inputs}"
+    warehouse = Warehouse.connect(MEMORY, SETTINGS)
     for name in inputs:
         warehouse.create(name, columns[name])
-    for name, rows in rule_tables(SETTINGS).items():
-        if name in inputs and name not in case["given"]:
-            warehouse.append(name, rows)
-    if "touched" in case or table in case["given"]:
+        if name in rule_books and name not in given:
+            warehouse.append(name, rule_books[name])
+    if "touched" in case or table in given:  # the table is there, from an earlier run
         before = Materializer(warehouse, models, day)
         before.build(model)
         before.settle()
-    for name, rows in case["given"].items():
+    for name, rows in given.items():
         insert(warehouse, name, columns[name], rows)
     materializer = Materializer(warehouse, models, day)
     for keys, values in case.get("touched", {}).items():
@@ -83,10 +90,13 @@ def test_case(path, models, columns, tmp_path):
     named = sorted({column for row in expected for column in row}) or list(columns[table])
     assert set(named) <= set(columns[table]), f"{table} has no column {set(named) - set(columns[table])}"
     actual = warehouse.query(f"select {', '.join(named)} from {table}").to_pylist()
+    assert warehouse.columns(table) == columns[table]  # types do not hang on the rows
     warehouse.close()
-    assert Counter(tuple(plain(row[c]) for c in named) for row in actual) == Counter(
-        tuple(plain(row.get(c)) for c in named) for row in expected
-    )
+    assert as_bag(actual, named) == as_bag(expected, named)
+
+
+def as_bag(rows, columns):
+    return Counter(tuple((column, plain(row.get(column))) for column in columns) for row in rows)
 
 
 def insert(warehouse, table, types, rows):
