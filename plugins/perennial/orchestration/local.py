@@ -141,7 +141,8 @@ def _serve_web_app(settings: Settings) -> None:
     from perennial.web.app import create_app
 
     address = urlsplit(settings.public_url)
-    uvicorn.run(create_app(settings), host=address.hostname or "127.0.0.1", port=address.port or 8025)
+    host, port = address.hostname or "127.0.0.1", address.port or 8025
+    uvicorn.run(create_app(settings), host=host, port=port, access_log=False)  # addresses hold people's tokens
 
 
 def _interrupted(_signal: int, _frame: FrameType | None) -> NoReturn:
