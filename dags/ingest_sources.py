@@ -26,9 +26,10 @@ def ingest_sources():
 
     @task(pool=WAREHOUSE, outlets=[RAW], trigger_rule="none_failed")
     def load() -> dict:
-        from perennial.flows import ingest
+        from perennial.flows import ingest, rebuild
 
         with task_run() as (run, settings):
+            rebuild.restore(run, settings)  # nothing to do unless the warehouse was lost
             return ingest.load(run, settings)
 
     land.expand(source=source_names(load_settings())) >> load()

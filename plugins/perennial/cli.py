@@ -25,8 +25,8 @@ ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, an
 app.add_typer(demo_app, name="demo")
 app.add_typer(ledger_app, name="ledger")
 
-console = Console(highlight=False)
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A business day, such as 2026-01-31.")]
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+DAY_FORMAT = ["%Y-%m-%d"]
 
 
 @app.callback()
@@ -42,9 +42,9 @@ def main(
 @app.command()
 def run(
     context: typer.Context,
-    day: Day = None,
-    first: Annotated[Day, typer.Option("--from")] = None,
-    last: Annotated[Day, typer.Option("--to")] = None,
+    day: Annotated[datetime | None, typer.Option(formats=DAY_FORMAT, help="A business day: 2026-01-31.")] = None,
+    first: Annotated[datetime | None, typer.Option("--from", formats=DAY_FORMAT, help="First day.")] = None,
+    last: Annotated[datetime | None, typer.Option("--to", formats=DAY_FORMAT, help="Last day.")] = None,
     origin: Annotated[Origin | None, typer.Option(help="Default: live (or demo) for yesterday, else replay.")] = None,
 ) -> None:
     """Run one day (default: yesterday), or several as a backfill: ingest, refresh, score, plan, publish, deliver."""
@@ -166,8 +166,8 @@ def version() -> None:
 def demo_build(
     context: typer.Context,
     customers: Annotated[int, typer.Option(min=500, max=2_000_000)] = 2_000,
-    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])] = datetime(2024, 8, 1),  # noqa: DTZ001
-    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"])] = datetime(2026, 1, 31),  # noqa: DTZ001
+    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT)] = datetime(2024, 8, 1),  # noqa: DTZ001
+    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT)] = datetime(2026, 1, 31),  # noqa: DTZ001
     seed: int | None = None,
 ) -> None:
     """Simulate a shop: write its files into the inbox and set the demo clock."""

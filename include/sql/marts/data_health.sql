@@ -71,7 +71,7 @@ failing as (
         min(case when severity = 'critical' then rule end) as critical_rule,
         min(rule) as any_rule
     from raw.checks
-    where not passed
+    where not passed and severity in ('critical', 'warning')
     group by source, day
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
 
-from perennial.flows import campaigns, churn, delivery, ingest, publish, refresh
+from perennial.flows import campaigns, churn, delivery, ingest, publish, rebuild, refresh
 from perennial.foundation.days import Origin, Run, run_of, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -16,6 +16,7 @@ def steps(run: Run, settings: Settings) -> Iterator[Step]:
     """What a run of the day does: a name, and a call that returns its figures. Later steps need the ones before."""
     for source in ingest.source_names(settings):
         yield f"land {source}", partial(ingest.land, source, run, settings)
+    yield "restore", partial(rebuild.restore, run, settings)
     yield "load", partial(ingest.load, run, settings)
     for schema in refresh.SCHEMAS:
         yield f"refresh {schema}", partial(refresh.refresh, schema, run, settings)

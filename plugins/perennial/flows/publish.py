@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from perennial.campaigns.definition import load_campaigns
 from perennial.flows.mirror import mirror_ledger
 from perennial.flows.refresh import is_outdated
 from perennial.flows.tables import build_schema, open_tables
@@ -84,31 +85,34 @@ _INTERNAL = {
     """,
 }
 
+_TEXT, _WHOLE = pa.string(), pa.int64()
+_SEGMENTS = pa.schema({"place": _WHOLE, "segment": _TEXT, "title": _TEXT, "description": _TEXT, "rule": _TEXT})
+_CAMPAIGNS = pa.schema({"campaign": _TEXT, "title": _TEXT, "goal_days": _WHOLE})
+_RFM_MAP = pa.schema({"place": _WHOLE, "segment": _TEXT, "code": _TEXT})
+
 
 def publish(run: Run, settings: Settings) -> dict[str, object]:
     """
     Build `marts` as of the end of the run's day, publish it, and note in the ledger that the day is done.
 
-    A day older than the warehouse's newest publishes nothing; publishing the same state again changes nothing.
+    A day older than the warehouse's newest publishes nothing and is not noted; publishing the same state again
+    changes nothing.
     Returns the publication's folder name, whether it is new, and the rows of its tables. Raises Retryable when the
     disk does not take it.
     """
     known_at = current_time(settings)
-    figures: dict[str, object]
     with open_tables(run, settings) as (warehouse, materializer):
         if is_outdated(run, materializer):
-            newest = materializer.settled.day if materializer.settled else run.day
-            figures = {"published": None, "is_new": False, "why": f"day {newest} is published, which is newer"}
-        else:
-            mirror_ledger(warehouse, settings)
-            build_schema("marts", materializer)
-            try:
-                figures = _publish(warehouse, materializer.models, run, settings)
-            except OSError as error:
-                raise Retryable(
-                    f"{settings.published_dir}: the publication cannot be written: {error.strerror}. "
-                    "The last one is still there. Free disk space, or make the folder writable."
-                ) from error
+            return {"day": run.day.isoformat(), "published": None, "is_new": False}
+        mirror_ledger(warehouse, settings)
+        build_schema("marts", materializer)
+        try:
+            figures = _publish(warehouse, materializer.models, run, settings)
+        except OSError as error:
+            raise Retryable(
+                f"{settings.published_dir}: the publication cannot be written: {error.strerror}. "
+                "The last one is still there. Free disk space, or make the folder writable."
+            ) from error
     with open_ledger(settings) as ledger:
         ledger.record_day(run, known_at)
     return {"day": run.day.isoformat(), **figures}
@@ -172,6 +176,10 @@ def _tables(models: Mapping[str, Model], run: Run, settings: Settings) -> list[S
         }
         for place, segment in enumerate(load_segments(settings), start=1)
     ]
+    campaigns = [
+        {"campaign": campaign.id, "title": campaign.file.name, "goal_days": campaign.file.goal.within_days}
+        for campaign in load_campaigns(settings)
+    ]
     rfm = [
         {"place": place, "segment": name, "code": str(code)}
         for place, (name, codes) in enumerate(load_rfm_map(settings.include).segments.items(), start=1)
@@ -180,8 +188,9 @@ def _tables(models: Mapping[str, Model], run: Run, settings: Settings) -> list[S
     return [
         *public,
         *internal,
-        SnapshotTable("internal.segments", pa.Table.from_pylist(segments), "The segments and their rules."),
-        SnapshotTable("internal.rfm_map", pa.Table.from_pylist(rfm), "The name of each RFM code."),
+        SnapshotTable("internal.segments", pa.Table.from_pylist(segments, _SEGMENTS), "The segments and their rules."),
+        SnapshotTable("internal.campaigns", pa.Table.from_pylist(campaigns, _CAMPAIGNS), "The campaigns there are."),
+        SnapshotTable("internal.rfm_map", pa.Table.from_pylist(rfm, _RFM_MAP), "The name of each RFM code."),
     ]
 
 

@@ -1,0 +1,62 @@
+"""What a home holds, so that two homes, or one home at two times, can be compared."""
+
+import email
+from collections import Counter
+from email import policy
+
+import duckdb
+
+from perennial.ledger import open_ledger
+
+# Operational: how and when something was done, not what is known. Left out of comparisons.
+SCHEMAS = {
+    "state",  # how each build went
+    "touched",  # work lists of a run, emptied at its end
+    "ledger",  # a copy, as of the last look, of the ledger, which is compared itself
+}
+COLUMNS = {
+    "raw.files": {"landed_at", "batch_id"},
+    "raw.checks": {"batch_id"},
+    "quarantine.rows": {"batch_id", "ingested_at"},
+    "*": {"_batch_id", "_ingested_at"},
+}
+
+
+def tables(settings):
+    """Every table of the warehouse -> (rows, a checksum of its rows in any order)."""
+    with duckdb.connect(str(settings.home / "warehouse.duckdb"), read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        columns = {}
+        for schema, table, column in connection.execute(
+            "select table_schema, table_name, column_name from information_schema.columns order by all"
+        ).fetchall():
+            if schema not in SCHEMAS:
+                columns.setdefault(f"{schema}.{table}", []).append(column)
+        found = {}
+        for table, names in columns.items():
+            kept = [name for name in names if name not in COLUMNS.get(table, set()) | COLUMNS["*"]]
+            found[table] = connection.execute(
+                f"select count(*), sum(md5_number_lower(row({', '.join(kept)})::text)::hugeint)::text from {table}"
+            ).fetchone()
+        return found
+
+
+def messages(settings):
+    """message_id -> state, for every message of the ledger."""
+    with open_ledger(settings) as ledger:
+        return {
+            row["message_id"]: row["state"] for batch in ledger.changes("messages", None) for row in batch
+        }
+
+
+def mails(settings):
+    """The messages in the mailbox, parsed."""
+    return [
+        email.message_from_bytes(path.read_bytes(), policy=policy.default)
+        for path in sorted(settings.mailbox_dir.glob("*.eml"))
+    ]
+
+
+def copies(settings):
+    """message_id -> how many times it is in the mailbox."""
+    return Counter(mail["X-Perennial-Message"] for mail in mails(settings))

@@ -1,0 +1,140 @@
+"""A run may be repeated, killed at any moment, and lose its warehouse: the end is the same, and nobody gets two mails."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+from contents import copies, messages, tables
+
+from perennial.flows import demo
+from perennial.flows.day import runs_between, steps
+from perennial.foundation.days import Origin, run_of, yesterday
+from perennial.foundation.settings import load_settings
+from perennial.ledger import open_ledger
+
+FIRST, LAST = date(2025, 11, 1), date(2026, 1, 28)
+KILLS = 20
+
+
+def run_newest_day(settings):
+    for _, step in steps(run_of(yesterday(settings), settings), settings):
+        step()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A home with a demo shop in which nothing was run."""
+    home = tmp_path_factory.mktemp("shop") / "home"
+    demo.build(load_settings(home=home), 500, FIRST, LAST)
+    return home
+
+
+@pytest.fixture(scope="module")
+def lived_in(shop, tmp_path_factory):
+    """The same home after three days of a closed loop. Not to be written to: copy it."""
+    home = tmp_path_factory.mktemp("lived_in") / "home"
+    shutil.copytree(shop, home, symlinks=True)
+    settings = load_settings(home=home)
+    run_newest_day(settings)
+    for _ in range(2):
+        settings = demo.advance(settings)
+        run_newest_day(settings)
+    assert yesterday(settings) == date(2026, 1, 30)
+    return home
+
+
+@pytest.fixture
+def home(lived_in, tmp_path):
+    shutil.copytree(lived_in, tmp_path / "home", symlinks=True)
+    return load_settings(home=tmp_path / "home")
+
+
+@pytest.mark.slow
+def test_a_day_run_twice_changes_nothing_and_sends_nothing(home):
+    before = tables(home), messages(home), copies(home)
+    assert before[1], "the days before should have sent something"
+    run_newest_day(home)
+    assert (tables(home), messages(home), copies(home)) == before
+
+
+@pytest.mark.slow
+def test_a_past_day_run_again_changes_nothing(home):
+    before = tables(home), messages(home), copies(home)
+    for _, step in steps(run_of(date(2026, 1, 28), home), home):
+        step()
+    assert (tables(home), messages(home), copies(home)) == before
+
+
+@pytest.mark.slow
+def test_a_deleted_warehouse_is_made_again_by_the_next_run(home):
+    before = tables(home), messages(home), copies(home)
+    (home.home / "warehouse.duckdb").unlink()
+    run_newest_day(home)
+    assert (tables(home), messages(home), copies(home)) == before
+
+
+@pytest.mark.slow
+def test_rebuild_makes_the_same_warehouse(home):
+    from perennial.flows import rebuild
+
+    before = tables(home)
+    for _, step in rebuild.steps(home):
+        step()
+    assert tables(home) == before
+
+
+@pytest.mark.slow
+def test_a_backfill_queues_nothing(shop, tmp_path):
+    shutil.copytree(shop, tmp_path / "home")
+    settings = load_settings(home=tmp_path / "home")
+    runs = runs_between(date(2026, 1, 24), date(2026, 1, 27), settings)
+    assert {run.origin for run in runs} == {Origin.BACKFILL}
+    for run in runs:
+        for _, step in steps(run, settings):
+            step()
+    assert messages(settings) == {}
+    with open_ledger(settings) as ledger:
+        assert ledger.campaign_runs() == []
+    assert not list(settings.mailbox_dir.glob("*")) if settings.mailbox_dir.exists() else True
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_the_end_is_the_same(shop, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for home in (whole, broken):
+        shutil.copytree(shop, home)
+    started = time.monotonic()
+    assert start(whole).wait() == 0
+    lasts = time.monotonic() - started
+
+    dice = random.Random(20260131)
+    for _ in range(KILLS):
+        process = start(broken)
+        time.sleep(dice.uniform(0.3, lasts))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    process = start(broken)
+    assert process.wait() == 0
+
+    expected, found = load_settings(home=whole), load_settings(home=broken)
+    assert tables(found) == tables(expected)
+    assert messages(found) == messages(expected)
+    assert copies(found) == copies(expected)
+    assert set(copies(found).values()) == {1}
+
+
+def start(home: Path) -> subprocess.Popen[bytes]:
+    """`perennial run` in a process group of its own."""
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("perennial"), "run"],
+        env=os.environ | {"PERENNIAL_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
