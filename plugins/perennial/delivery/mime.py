@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 
 from perennial.foundation.errors import Permanent
 
@@ -95,6 +96,7 @@ def format_mailbox(name: str, address: str) -> str:
     return f"{shown}\r\n <{clean_address(address)}>"
 
 
+@lru_cache(maxsize=16)  # the sender of every mail
 def split_mailbox(mailbox: str) -> tuple[str, str]:
     """`Name <address>` as name and checked address. Raises Unsendable."""
     name, address = parseaddr(mailbox)

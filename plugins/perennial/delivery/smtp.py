@@ -175,7 +175,8 @@ class SmtpProvider:
         return self._server
 
     def _connect(self) -> smtplib.SMTP:
-        target, context = self._target, ssl.create_default_context()
+        target = self._target
+        context = ssl.create_default_context() if target.security != "none" else None
         if target.security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(target.host, target.port, timeout=target.timeout, context=context)
         else:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from perennial.foundation.errors import Permanent
+from perennial.foundation.errors import Permanent, Retryable
 
 _WIDTH = 80  # one write of fixed width: neither torn nor in need of new space on a full disk
 
@@ -35,13 +35,20 @@ def read_mark(path: Path) -> Mark | None:
 
 
 def raise_mark(path: Path, mark: Mark) -> None:
-    """Note durably that the ledger has come so far; never lowers the mark of the same ledger."""
-    with _locked(path) as file:
-        old = _parse(os.pread(file, _WIDTH, 0), path)
-        if old and old.ledger_id == mark.ledger_id and old.revision >= mark.revision:
-            return
-        os.pwrite(file, f"{mark.ledger_id} {mark.revision}".ljust(_WIDTH - 1).encode() + b"\n", 0)
-        os.fdatasync(file)
+    """
+    Note durably that the ledger has come so far; never lowers the mark of the same ledger.
+
+    Raises Retryable when it cannot be written; what was committed stays, and doing it again is harmless.
+    """
+    try:
+        with _locked(path) as file:
+            old = _parse(os.pread(file, _WIDTH, 0), path)
+            if old and old.ledger_id == mark.ledger_id and old.revision >= mark.revision:
+                return
+            os.pwrite(file, f"{mark.ledger_id} {mark.revision}".ljust(_WIDTH - 1).encode() + b"\n", 0)
+            os.fdatasync(file)
+    except OSError as error:
+        raise Retryable(f"{path}: the ledger mark cannot be written: {error.strerror}.") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from outbox import CAMPAIGN, fill, new_message, run_in, settings_in
-from perennial.foundation.errors import Permanent
+from perennial.foundation.errors import Permanent, Retryable
 from perennial.ledger import Outcome, State, message_id_of, open_ledger
 from perennial.ledger.mark import Mark, raise_mark, read_mark
 
@@ -108,3 +108,19 @@ def test_the_mark_of_a_ledger_only_rises(tmp_path):
     assert read_mark(path) == Mark("a", 5)
     path.write_bytes(b"")  # created by a process that was killed before it wrote
     assert read_mark(path) is None
+
+
+def test_a_full_disk_is_no_lost_claim(tmp_path, monkeypatch):
+    settings = settings_in(tmp_path)
+    with open_ledger(settings) as ledger:
+        fill(ledger, settings, 1)
+
+        def full(*_args):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("os.pwrite", full)
+            with pytest.raises(Retryable, match="mark cannot be written: No space left"):
+                ledger.claim("lease", "mailbox", 5, LEASE)
+        assert ledger.counts_by_state() == {"sending": 1}
+        assert [lease.lease_id for lease in ledger.open_leases()] == ["lease"]
