@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from contents import copies, messages, tables
 
+from contents import copies, messages, tables
 from perennial.flows import demo
 from perennial.flows.day import runs_between, steps
 from perennial.foundation.days import Origin, run_of, yesterday
