@@ -1,14 +1,21 @@
 -- What each customer did on each day with any activity. One row per customer per day.
+-- An order counts once, on its own day; money counts on the day of its line, so a refund on the day of the refund.
 -- grain:   customer_id, day
 -- refresh: replace_days
 -- keys:    days = day, customers = customer_id
 -- pii:     none
 
-with purchases as (
+with orders as (
+    select customer_id, ordered_date as day, count(*) as orders
+    from core.orders
+    where customer_id is not null and is_completed
+    group by customer_id, ordered_date
+),
+
+money as (
     select
         customer_id,
         day,
-        count(distinct case when is_sale then order_id end) as orders,
         cast(sum(gross_revenue) as decimal(12, 2)) as gross_revenue,
         cast(sum(net_revenue) as decimal(12, 2)) as net_revenue
     from core.order_lines
@@ -32,16 +39,19 @@ contacts as (
 )
 
 select
-    coalesce(purchases.customer_id, contacts.customer_id) as customer_id,
-    coalesce(purchases.day, contacts.day) as day,
-    coalesce(purchases.orders, 0) as orders,
-    coalesce(purchases.gross_revenue, cast(0 as decimal(12, 2))) as gross_revenue,
-    coalesce(purchases.net_revenue, cast(0 as decimal(12, 2))) as net_revenue,
+    coalesce(money.customer_id, orders.customer_id, contacts.customer_id) as customer_id,
+    coalesce(money.day, orders.day, contacts.day) as day,
+    coalesce(orders.orders, 0) as orders,
+    coalesce(money.gross_revenue, cast(0 as decimal(12, 2))) as gross_revenue,
+    coalesce(money.net_revenue, cast(0 as decimal(12, 2))) as net_revenue,
     coalesce(contacts.interactions, 0) as interactions,
     coalesce(contacts.visits, 0) as visits,
     coalesce(contacts.searches, 0) as searches,
     coalesce(contacts.carts, 0) as carts,
     coalesce(contacts.complaints, 0) as complaints,
     coalesce(contacts.referrals, 0) as referrals
-from purchases
-full outer join contacts on purchases.customer_id = contacts.customer_id and purchases.day = contacts.day
+from money
+full outer join orders on money.customer_id = orders.customer_id and money.day = orders.day
+full outer join contacts
+    on coalesce(money.customer_id, orders.customer_id) = contacts.customer_id
+    and coalesce(money.day, orders.day) = contacts.day

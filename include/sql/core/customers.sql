@@ -1,11 +1,16 @@
 -- What we were told about each person, the newest profile. One row per customer.
+-- An e-mail is given only if it looks like one: one @, a dot in the domain, no blank.
 -- grain:   customer_id
 -- refresh: rebuild
 -- keys:    customers = customer_id
 -- pii:     email, phone, name, birthday, postcode
 
 with people as (
-    select distinct customer_id from core.identities
+    select
+        customer_id,
+        min(case when starts_with(identity, 'email:') then substring(identity, 7) end) as email
+    from core.identities
+    group by customer_id
 ),
 
 profiles as (
@@ -16,16 +21,15 @@ profiles as (
     where fate = 'current'
 ),
 
-emails as (
-    select customer_id, min(substring(identity, 7)) as email
-    from core.identities
-    where starts_with(identity, 'email:')
-    group by customer_id
+addresses as (
+    select people.customer_id, coalesce(profiles.email, people.email) as email
+    from people
+    left join profiles on people.customer_id = profiles.customer_ref
 )
 
 select
     people.customer_id,
-    coalesce(profiles.email, emails.email) as email,
+    addresses.email,
     profiles.phone,
     profiles.name,
     profiles.birthday,
@@ -43,4 +47,8 @@ select
     profiles.referred_by
 from people
 left join profiles on people.customer_id = profiles.customer_ref
-left join emails on people.customer_id = emails.customer_id
+left join addresses
+    on people.customer_id = addresses.customer_id
+    and addresses.email like '%_@_%.__%'
+    and addresses.email not like '%@%@%'
+    and addresses.email not like '% %'

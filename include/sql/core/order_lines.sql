@@ -1,8 +1,9 @@
 -- Lines of orders with their amounts: what was sold and what was given back. One row per line.
--- A negative quantity, or the status returned or refunded, gives money back on the day of the line; a returned or refunded
--- line with a positive quantity is a sale and its refund at once. Cancelled and pending lines count for nothing.
+-- A negative quantity, or the status returned or refunded, gives money back on the day of the line. A returned or refunded
+-- line with a positive quantity is a sale and its refund at once, unless it names the order that it returns: then it is the
+-- refund alone. Cancelled and pending lines count for nothing. `cost` is of what stays sold.
 -- grain:   line_id
--- refresh: replace_orders via identities
+-- refresh: replace_orders via identities, skus
 -- keys:    orders = order_id, customers = customer_id, days = day
 -- pii:     none
 
@@ -23,8 +24,8 @@ with lines as (
         returns_order_id,
         currency,
         _source as source,
-        cast(quantity as decimal(12, 3)) as quantity,
-        cast(cast(quantity as decimal(12, 3)) * unit_price as decimal(12, 2)) as amount,
+        quantity,
+        cast(quantity * unit_price as decimal(12, 2)) as amount,
         cast(abs(coalesce(discount, 0)) as decimal(12, 2)) as discount,
         cast(coalesce(tax, 0) as decimal(12, 2)) as tax,
         cast(coalesce(shipping, 0) as decimal(12, 2)) as shipping,
@@ -41,7 +42,11 @@ classified as (
         coalesce(lines.unit_cost, products.unit_cost) as unit_cost,
         coalesce(lines.category, products.category) as known_category,
         coalesce(lines.product_name, products.name) as known_name,
-        lines.quantity > 0 and lines.status in ('completed', 'returned', 'refunded') as is_sale,
+        lines.quantity > 0
+        and (
+            lines.status = 'completed'
+            or (lines.status in ('returned', 'refunded') and lines.returns_order_id is null)
+        ) as is_sale,
         (lines.quantity < 0 and lines.status in ('completed', 'returned', 'refunded'))
         or lines.status in ('returned', 'refunded') as is_refund
     from lines
@@ -79,8 +84,10 @@ select
         as decimal(12, 2)
     ) as net_revenue,
     cast(
-        case when classified.is_sale and not classified.is_refund then classified.quantity else 0 end
-        * classified.unit_cost as decimal(12, 2)
+        (
+            case when classified.is_sale then classified.quantity else 0 end
+            - case when classified.is_refund then abs(classified.quantity) else 0 end
+        ) * classified.unit_cost as decimal(12, 2)
     ) as cost,
     classified.tax,
     classified.shipping

@@ -1,6 +1,7 @@
 -- What we sell. One row per product.
 -- grain:   sku
 -- refresh: rebuild
+-- keys:    skus = sku
 -- pii:     none
 
 select

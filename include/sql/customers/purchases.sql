@@ -42,7 +42,7 @@ totals as (
         count(*) filter (where is_completed) as orders,
         min(case when is_completed then ordered_date end) as first_order_date,
         max(case when is_completed then ordered_date end) as last_order_date,
-        cast(sum(units) as decimal(14, 3)) as units,
+        cast(sum(units) as decimal(16, 4)) as units,
         cast(sum(gross_revenue) as decimal(14, 2)) as gross_revenue,
         cast(sum(discounts) as decimal(14, 2)) as discounts,
         cast(sum(refunds) as decimal(14, 2)) as refunds,

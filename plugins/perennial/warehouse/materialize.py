@@ -11,7 +11,7 @@ killed; they are emptied when a run has refreshed everything (`settle`). A table
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Self
@@ -61,6 +61,7 @@ class Materializer:
         self.models = models
         self.day = day
         self.settled = Progress.read(warehouse)
+        warehouse.create("state.seeded", {"batch_id": "bigint"})
         warehouse.create("state.tables", {"table_name": "text", "fingerprint": "text"})
         warehouse.create(
             "state.builds",
@@ -70,7 +71,17 @@ class Materializer:
             warehouse.create(f"touched.{key}", {"key": _KEY_TYPES.get(key, "text")})
 
     def seed(self) -> None:
-        """Touch what came since the last settled run: new rows, rows of replaced files, rows whose day has now come."""
+        """
+        Touch what came since the last settled run: new rows, rows of replaced files, rows whose day has now come.
+
+        Batches that come in while the run goes on are left to the next one.
+        """
+        with self.warehouse.transaction():
+            self.warehouse.execute("delete from state.seeded")
+            self.warehouse.execute(
+                "insert into state.seeded values ($batch)",
+                batch=self.warehouse.value("select coalesce(max(batch_id), 0) from raw.files"),
+            )
         if self.settled is None:
             return
         for model in self.models.values():
@@ -120,7 +131,7 @@ class Materializer:
     def settle(self) -> None:
         """Everything is refreshed: remember how far, and empty the touched sets."""
         with self.warehouse.transaction():
-            batch = self.warehouse.value("select coalesce(max(batch_id), 0) from raw.files")
+            batch = self.warehouse.value("select coalesce(max(batch_id), 0) from state.seeded")
             self.warehouse.execute("delete from state.progress")
             self.warehouse.execute("insert into state.progress values ($batch, $day)", batch=batch, day=self.day)
             for key in {key for model in self.models.values() for key in model.keys}:
@@ -149,8 +160,8 @@ class Materializer:
         return self._count(model.table)
 
     def _replace(self, model: Model, key: str) -> int:
-        if model.via:
-            self._touch_via(model, key, model.via)
+        for via in model.via:
+            self._touch_via(model, key, via)
         column = model.keys[key]
         touched = f"{column} in (select key from touched.{key})"
         if not self.warehouse.value(f"select count(*) from touched.{key}"):
@@ -234,11 +245,19 @@ class Materializer:
 
     def _lineage(self, model: Model) -> str:
         """Fingerprint of the model and of all that it is made from, rule books included."""
-        parts = [model.fingerprint]
-        for table in sorted(model.depends_on):
-            upstream = self.models.get(table)
-            parts.append(self._lineage(upstream) if upstream else self._built_as(table) or "")
-        return _hash(*parts)
+        books = self.warehouse.query("select table_name, fingerprint from state.tables").to_pylist()
+        known: dict[str, str] = {
+            row["table_name"]: row["fingerprint"] for row in books if row["table_name"] not in self.models
+        }
+
+        def lineage(table: str) -> str:
+            if table not in known:
+                upstream = self.models.get(table)
+                inputs = sorted(upstream.depends_on) if upstream else []
+                known[table] = _hash(upstream.fingerprint, *map(lineage, inputs)) if upstream else ""
+            return known[table]
+
+        return lineage(model.table)
 
     def _built_as(self, table: str) -> str | None:
         found = self.warehouse.value("select fingerprint from state.tables where table_name = $name", name=table)
@@ -250,11 +269,6 @@ class Materializer:
 
     def _count(self, table: str) -> int:
         return self.warehouse.count(f"select count(*) from {table}")
-
-
-def build_all(materializer: Materializer, tables: Iterable[str]) -> dict[str, int]:
-    """Build `tables` in the given order; rows of each."""
-    return {table: materializer.build(materializer.models[table]).rows for table in tables}
 
 
 def _hash(*parts: object) -> str:

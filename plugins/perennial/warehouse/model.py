@@ -12,8 +12,8 @@ The file is one SELECT in DuckDB SQL under a header:
 `grain` is the unique key, checked before a build is let in. `refresh` is one of
 
 - `rebuild`: the whole table anew;
-- `replace_<keys>`: only the rows whose key is *touched*, see `materialize`; `replace_orders via identities` also
-  touches the orders of touched identities;
+- `replace_<keys>`: only the rows whose key is *touched*, see `materialize`; `replace_orders via identities, skus` also
+  touches the orders of touched identities and of touched skus;
 - `history`: only the rows of `$day`; what earlier days said is kept.
 
 `keys` names the columns by which rows can be picked and which touched sets a change of the table feeds. A comment
@@ -38,7 +38,7 @@ from perennial.warehouse.lint import lint
 
 DIALECT = "duckdb"
 _HEADER_FIELDS = ("grain", "refresh", "keys", "pii")
-_REFRESH = re.compile(r"rebuild|history|replace_(?P<key>[a-z_]+?)(?: via (?P<via>[a-z_]+))?")
+_REFRESH = re.compile(r"rebuild|history|replace_(?P<key>[a-z_]+?)(?: via (?P<via>[a-z_]+(?:, [a-z_]+)*))?")
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ class Model:
         return match["key"] if match else None
 
     @property
-    def via(self) -> str | None:
+    def via(self) -> tuple[str, ...]:
+        """The touched sets by which rows of its inputs are touched too."""
         match = _REFRESH.fullmatch(self.refresh)
-        return match["via"] if match else None
+        return _names(match["via"] or "") if match else ()
 
     @cached_property
     def columns(self) -> dict[str, str]:
