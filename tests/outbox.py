@@ -61,7 +61,9 @@ def new_message(number: int, settings: Settings, **changes: object) -> NewMessag
 def freeze(ledger: Ledger, settings: Settings, **counts: int) -> None:
     run = run_in(settings)
     decisions = ledger.write_frozen(CAMPAIGN, run.send_day, b"decisions")
-    ledger.freeze([NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, decisions, counts)], [TEMPLATE], run.origin)
+    ledger.freeze(
+        [NewCampaignRun(CAMPAIGN, run.send_day, OCCURRENCE, decisions, decisions, counts)], [TEMPLATE], run.origin
+    )
 
 
 def fill(ledger: Ledger, settings: Settings, count: int, provider: str = "mailbox") -> list[NewMessage]:
