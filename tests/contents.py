@@ -44,9 +44,7 @@ def tables(settings):
 def messages(settings):
     """message_id -> state, for every message of the ledger."""
     with open_ledger(settings) as ledger:
-        return {
-            row["message_id"]: row["state"] for batch in ledger.changes("messages", None) for row in batch
-        }
+        return {row["message_id"]: row["state"] for batch in ledger.changes("messages", None) for row in batch}
 
 
 def mails(settings):

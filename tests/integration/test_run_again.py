@@ -1,7 +1,8 @@
-"""A run may be repeated, killed at any moment, and lose its warehouse: the end is the same, and nobody gets two mails."""
+"""A run may be repeated, killed at any moment, and lose its warehouse: the end is the same, nobody gets two mails."""
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -128,6 +129,30 @@ def test_killed_twenty_times_the_end_is_the_same(shop, tmp_path):
     assert messages(found) == messages(expected)
     assert copies(found) == copies(expected)
     assert set(copies(found).values()) == {1}
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_loses_nothing(shop, tmp_path):
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    for home in (whole, full):
+        shutil.copytree(shop, home)
+    assert start(whole).wait() == 0
+
+    command = [Path(sys.executable).with_name("perennial"), "run"]
+    failed = subprocess.run(
+        command,
+        env=os.environ | {"PERENNIAL_HOME": str(full)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20)),  # no file may grow above it
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "Error:" in failed.stderr
+    assert "Free disk space" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert start(full).wait() == 0
+    assert tables(load_settings(home=full)) == tables(load_settings(home=whole))
 
 
 def start(home: Path) -> subprocess.Popen[bytes]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -59,7 +59,8 @@ class Warehouse:
         try:
             yield
         except BaseException:
-            self.connection.rollback()
+            with suppress(duckdb.Error):  # after some errors the engine has rolled back already
+                self.connection.rollback()
             raise
         else:
             self.connection.commit()
@@ -160,6 +161,11 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
         warehouse = Warehouse.connect(path, settings)
         try:
             yield warehouse
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+            raise Retryable(
+                f"The warehouse {path} cannot go on: {str(error).splitlines()[0]} Nothing of the step that failed was "
+                "kept. Free disk space, or raise PERENNIAL_MEMORY_LIMIT, and run it again."
+            ) from error
         finally:
             warehouse.close()
 
