@@ -82,6 +82,7 @@ class _Loader:
         self.settings = settings
         self.ingested_at = current_time(settings)
         self.rules = _rules_hash(source, settings)
+        self.judged: dict[tuple[str, int], dict[str, str]] = {}  # (file, version) → status and rules so far
         self.figures = dict.fromkeys(("files", "landed", "accepted", "quarantined", "held", "refused", "duplicate"), 0)
 
     def load(self, known_at: datetime | None) -> dict[str, int]:
@@ -91,6 +92,7 @@ class _Loader:
         empty = dict(self.figures)
         try:
             with self.warehouse.transaction():
+                self._forget(fresh)
                 self._record_duplicates(duplicates)
                 for chunk in _chunks(fresh):
                     self._load_chunk(chunk)
@@ -98,20 +100,21 @@ class _Loader:
             log.warning("%s: the batch is refused: %s", self.source.name, error)
             self.figures = empty
             with self.warehouse.transaction():
+                self._forget(fresh)
                 self._record_duplicates(duplicates)
                 self._refuse_all(fresh, str(error))
         log.info("%s, %s: %s", self.run.day, self.source.name, self.figures)
         return self.figures
 
     def _pending(self, known_at: datetime | None) -> tuple[list[Landed], list[Landed]]:
-        """Entries to load and duplicates to record; of both, what the warehouse says about them is forgotten."""
+        """Entries to load, and duplicates to record."""
         known = [
             entry
             for entry in landed(self.source.name, self.settings)
             if known_at is None or entry.landed_at <= known_at
         ]
         alone = superseded_duplicates(known)
-        done = {
+        self.judged = {
             (row["file"], row["version"]): row
             for row in self.warehouse.query(
                 "select file, version, status, rules from raw.files where source = $source", source=self.source.name
@@ -122,7 +125,7 @@ class _Loader:
         for entry in known:
             identity = (entry.file, entry.version)
             is_duplicate = entry.duplicate_of is not None and identity not in alone
-            before = done.get(identity)
+            before = self.judged.get(identity)
             if before is None:
                 (duplicates if is_duplicate else fresh).append(entry)
             elif (before["status"] in ("refused", "held") and before["rules"] != self.rules) or (
@@ -130,6 +133,17 @@ class _Loader:
             ):
                 fresh.append(entry)
         return fresh, duplicates
+
+    def _forget(self, entries: list[Landed]) -> None:
+        """Remove what an earlier judgement said of files that are tried again."""
+        for entry in entries:
+            if (entry.file, entry.version) in self.judged:
+                self.warehouse.execute(
+                    "delete from raw.files where source = $source and file = $file and version = $version",
+                    source=self.source.name,
+                    file=entry.file,
+                    version=entry.version,
+                )
 
     def _load_chunk(self, entries: list[Landed]) -> None:
         batch_id = self._next_batch()
@@ -222,13 +236,6 @@ class _Loader:
         }
 
     def _append_files(self, rows: list[dict[str, object]]) -> None:
-        for row in rows:  # what an earlier judgement of the same file said
-            self.warehouse.execute(
-                "delete from raw.files where source = $source and file = $file and version = $version",
-                source=row["source"],
-                file=row["file"],
-                version=row["version"],
-            )
         self.warehouse.append("raw.files", as_arrow(rows, FILES))
 
     def _append_checks(self, batch_id: int, checks: Sequence[Check]) -> None:
@@ -241,7 +248,10 @@ class _Loader:
         self.warehouse.append("raw.checks", as_arrow([common | asdict(check) for check in checks], CHECKS))
 
     def _next_batch(self) -> int:
-        return self.warehouse.count("select coalesce(max(batch_id), 0) + 1 from raw.files")
+        return self.warehouse.count(
+            "select coalesce(max(batch_id), 0) + 1 from "
+            "(select batch_id from raw.files union all select batch_id from raw.checks) as used"
+        )
 
     def _count(self, **figures: int) -> None:
         for name, figure in figures.items():

@@ -56,7 +56,8 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
         read_json_lines(scratch, files)
         headers = _json_headers(scratch, source, readable, refused)
         groups = [json_columns(scratch, [name for mapping in source.columns.values() for name in mapping.names])]
-        notes = list(_notes(source, headers))
+        # A key that a line has no value for is just left out: only what no line has is worth a note.
+        notes = list(_notes(source, [tuple({key for keys in headers for key in keys})] if headers else []))
     else:
         groups = list(_parquet_groups(scratch, readable, refused))
         notes = list(_notes(source, [group.header for group in groups]))
