@@ -31,6 +31,7 @@ _CONFIG = {
     "axisQuantitative": {"grid": True, "tickCount": 4},
     "padding": 2,
 }
+_SHORT = "datum.value == 0 ? '0' : format(datum.value, '~s')"  # 1500 -> 1.5k
 _MARK = re.compile(r'<(path|line)( aria-label="([^"]*)" role="graphics-symbol"[^>]*?)/>')
 _ARIA = re.compile(r' (?:role|aria-[a-z]+|pointer-events|font-family|class)="[^"]*"')
 _LONG = re.compile(r"(\d+\.\d\d)\d+")
@@ -47,15 +48,15 @@ def daily(rows: Rows, *, value: str, mean: str | None, colour: str, alt: str, wi
         days = altair.X(
             "day:T",
             scale=altair.Scale(type="utc"),
-            axis=altair.Axis(format="%b %Y" if len(rows) > 120 else "%-d %b", tickCount=max(2, width // 110)),
+            axis=altair.Axis(format="%b %Y" if len(rows) > 120 else "%-d %b", tickCount=max(4, width // 110)),
         )
-        form = altair.Axis(format=".0%") if mean is None else altair.Axis(format="~s")
+        form = altair.Axis(format=".0%") if mean is None else altair.Axis(labelExpr=_SHORT)
         base = altair.Chart(altair.InlineData(values=[dict(row) for row in rows]))
         if mean is None:
             line = base.mark_line(stroke=colour, strokeWidth=2.5).encode(
-                days, altair.Y(f"{value}:Q", axis=form, scale=altair.Scale(zero=True))
+                days, altair.Y(f"{value}:Q", axis=form, scale=altair.Scale(zero=False, nice=True))
             )
-            dots = base.mark_point(opacity=0, size=60).encode(days, altair.Y(f"{value}:Q"), description="label:N")
+            dots = base.mark_circle(opacity=0, size=60).encode(days, altair.Y(f"{value}:Q"), description="label:N")
             return altair.layer(line, dots).properties(width=width, height=200)
         thickness = max(1.0, min(14.0, 0.72 * (width - 50) / max(len(rows), 1)))
         bars = base.mark_bar(fill=colour, opacity=0.38, width=thickness).encode(
@@ -93,17 +94,20 @@ def rfm_map(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
         across = altair.Axis(
             values=[2.5, 8.1, 13.7, 19.3, 24.9],
             grid=False,
+            tickCount=5,
+            labelOverlap=False,
             labelExpr="['1 long ago', '2', '3', '4', '5 just now'][round((datum.value - 2.5) / 5.6)]",
         )
         upwards = altair.Axis(
             values=[0.5, 1.5, 2.5, 3.5, 4.5],
             grid=False,
+            tickCount=5,
+            labelOverlap=False,
+            minExtent=58,
             labelExpr="['1 seldom', '2', '3', '4', '5 often'][round(datum.value - 0.5)]",
         )
         x_scale, y_scale = altair.Scale(domain=[0, 27.4], nice=False), altair.Scale(domain=[0, 5], nice=False)
-        hue = altair.Color(
-            "segment:N", scale=altair.Scale(domain=list(colours), range=list(colours.values())), legend=None
-        )
+        hue = _hue("segment", colours)
         base = altair.Chart(altair.InlineData(values=placed))
         cells = base.mark_rect(opacity=0.3, cornerRadius=2).encode(
             altair.X("left:Q", scale=x_scale, axis=across),
@@ -118,8 +122,8 @@ def rfm_map(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
             base.transform_filter("datum.customers > 0")
             .mark_circle(opacity=1)
             .encode(
-                altair.X("middle:Q"),
-                altair.Y("height:Q"),
+                altair.X("middle:Q", axis=across),
+                altair.Y("height:Q", axis=upwards),
                 color=hue,
                 size=altair.Size(
                     "customers:Q",
@@ -129,33 +133,34 @@ def rfm_map(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
                 description="label:N",
             )
         )
-        return altair.layer(cells, dots).properties(width=width, height=300 if width > NARROW else 270)
+        return altair.layer(cells, dots).properties(width=width, height=390 if width > NARROW else 290)
 
     return _draw(build, (HALF, NARROW), alt)
 
 
 def columns(rows: Rows, *, value: str, colours: Mapping[str, str], alt: str) -> Markup:
     """Stacked columns over shares from 0 to 1. Rows: low, high (the bin), group, `value`, label."""
+    heights: dict[float, float] = {}
+    stacked = []
+    for row in sorted(rows, key=lambda row: list(colours).index(row["group"])):
+        bottom = heights.get(row["low"], 0.0)
+        heights[row["low"]] = bottom + row[value]
+        edges = {"left": row["low"] + 0.003, "right": row["high"] - 0.003, "bottom": bottom, "top": bottom + row[value]}
+        stacked.append({**row, **edges})
 
     def build(width: int) -> Any:
         import altair
 
-        base = altair.Chart(altair.InlineData(values=[dict(row) for row in rows]))
+        shares = altair.Axis(format=".0%", grid=False, tickCount=5)
+        base = altair.Chart(altair.InlineData(values=stacked))
         return (
-            base.mark_bar(binSpacing=2, cornerRadius=1)
+            base.mark_rect(cornerRadius=1)
             .encode(
-                altair.X(
-                    "low:Q",
-                    bin="binned",
-                    scale=altair.Scale(domain=[0, 1]),
-                    axis=altair.Axis(format=".0%", grid=False, tickCount=5),
-                ),
-                altair.Y(f"{value}:Q", stack="zero", axis=altair.Axis(format="~s")),
-                x2="high:Q",
-                color=altair.Color(
-                    "group:N", scale=altair.Scale(domain=list(colours), range=list(colours.values())), legend=None
-                ),
-                order=altair.Order("rank:Q"),
+                altair.X("left:Q", scale=altair.Scale(domain=[0, 1]), axis=shares),
+                altair.Y("bottom:Q", axis=altair.Axis(labelExpr=_SHORT)),
+                x2="right:Q",
+                y2="top:Q",
+                color=_hue("group", colours),
                 description="label:N",
             )
             .properties(width=width, height=190)
@@ -172,10 +177,8 @@ def intervals(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
         import altair
 
         base = altair.Chart(altair.InlineData(values=[dict(row) for row in rows]))
-        place = altair.Y("name:N", sort=names, axis=altair.Axis(labelLimit=170 if width > NARROW else 130))
-        hue = altair.Color(
-            "group:N", scale=altair.Scale(domain=list(colours), range=list(colours.values())), legend=None
-        )
+        place = altair.Y("name:N", sort=names, axis=altair.Axis(labelLimit=130, minExtent=66))
+        hue = _hue("group", colours)
         shares = altair.Axis(format=".0%")
         spans = base.mark_rule(strokeWidth=3, opacity=0.45).encode(
             altair.X("low:Q", axis=shares), place, x2="high:Q", color=hue, description="label:N"
@@ -185,7 +188,14 @@ def intervals(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
         )
         return altair.layer(spans, dots).properties(width=width, height=36 + 34 * len(rows))
 
-    return _draw(build, (WIDE, HALF, NARROW), alt)
+    return _draw(build, (HALF, NARROW), alt)
+
+
+def _hue(field: str, colours: Mapping[str, str]) -> Any:
+    import altair
+
+    scale = altair.Scale(domain=list(colours), range=list(colours.values()))
+    return altair.Color(f"{field}:N", scale=scale, legend=None)
 
 
 def _draw(build: Callable[[int], Any], widths: tuple[int, ...], alt: str) -> Markup:
@@ -196,7 +206,7 @@ def _draw(build: Callable[[int], Any], widths: tuple[int, ...], alt: str) -> Mar
 def _svg(chart: Any, width: int, alt: str) -> Markup:
     import vl_convert
 
-    spec = chart.to_dict() | {"config": _CONFIG, "autosize": {"type": "fit", "contains": "padding"}}
+    spec = chart.to_dict(validate=False) | {"config": _CONFIG, "autosize": {"type": "fit", "contains": "padding"}}
     drawn = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
     drawn = _MARK.sub(r"<\1\2><title>\3</title></\1>", drawn)
     drawn = _EMPTY.sub("", _LONG.sub(r"\1", _ARIA.sub("", drawn)))

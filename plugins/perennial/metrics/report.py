@@ -10,9 +10,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from perennial.metrics.pages import render_page
+from perennial.metrics.report_campaigns import campaign_section
 from perennial.metrics.report_sections import (
-    Rows,
-    campaign_section,
     customer_section,
     headline,
     health_section,
@@ -22,6 +21,7 @@ from perennial.metrics.report_sections import (
     segment_section,
     tier_section,
 )
+from perennial.metrics.shapes import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,21 +80,65 @@ QUERIES = {
         order by all
     """,
     "decisions": """
-        select campaign, send_day, arm, variant, reason, count(*) as customers
-        from internal.decisions
+        select
+            decisions.campaign, coalesce(books.title, decisions.campaign) as title, decisions.send_day,
+            decisions.reason, count(*) as customers
+        from internal.decisions as decisions
+        left join internal.campaigns as books on decisions.campaign = books.campaign
+        where decisions.send_day = (
+            select max(newest.send_day) from internal.decisions as newest where newest.campaign = decisions.campaign
+        )
         group by all
         order by all
     """,
-    "campaigns": """
+    "followed": """
+        with people as (
+            select campaign, customer_id, arm, min(variant) as variant, min(send_day) as from_day
+            from internal.decisions
+            where reason in ('send', 'campaign_holdout')
+            group by campaign, customer_id, arm
+        ),
+        orders as (
+            select people.campaign, people.customer_id, people.arm, sum(orders.net_revenue) as revenue
+            from people
+            join internal.campaigns as books on people.campaign = books.campaign
+            join core.orders as orders
+                on people.customer_id = orders.customer_id and orders.is_completed
+                and orders.ordered_date >= people.from_day
+                and orders.ordered_date < people.from_day + cast(books.goal_days as integer)
+            group by all
+        )
         select
-            campaign, arm, variant, count(distinct send_day) as send_days,
-            cast(sum(sent) as bigint) as sent, cast(sum(accepted) as bigint) as accepted,
-            cast(sum(delivered) as bigint) as delivered, cast(sum(opened_unique) as bigint) as opened,
-            cast(sum(clicked_unique) as bigint) as clicked, cast(sum(unsubscribed) as bigint) as unsubscribed,
-            cast(sum(converted) as bigint) as converted, cast(sum(attributed_revenue) as double) as revenue
-        from marts.campaign_performance
-        group by campaign, arm, variant
-        order by campaign, arm desc, variant
+            people.campaign, books.title, people.arm,
+            case when people.arm = 'holdout' then '' else people.variant end as variant,
+            count(*) as people, count(orders.customer_id) as converted,
+            cast(coalesce(sum(orders.revenue), 0) as double) as revenue,
+            count(*) filter (
+                where people.from_day + cast(books.goal_days as integer) > (select max(day) from marts.daily_kpis) + 1
+            ) as still_open
+        from people
+        join internal.campaigns as books on people.campaign = books.campaign
+        left join orders
+            on people.campaign = orders.campaign and people.customer_id = orders.customer_id and people.arm = orders.arm
+        group by all
+        order by 1, 3 desc, 4
+    """,
+    "mails": """
+        select
+            performance.campaign, coalesce(books.title, performance.campaign) as title, performance.variant,
+            cast(sum(performance.sent) as bigint) as sent, cast(sum(performance.accepted) as bigint) as accepted,
+            cast(sum(performance.delivered) as bigint) as delivered,
+            cast(sum(performance.bounced) as bigint) as bounced,
+            cast(sum(performance.opened_unique) as bigint) as opened,
+            cast(sum(performance.clicked_unique) as bigint) as clicked,
+            cast(sum(performance.unsubscribed) as bigint) as unsubscribed,
+            cast(sum(performance.complained) as bigint) as complained
+        from marts.campaign_performance as performance
+        left join internal.campaigns as books on performance.campaign = books.campaign
+        where performance.arm = 'treated'
+        group by all
+        having sum(performance.sent) > 0
+        order by performance.campaign, performance.variant
     """,
     "health": """
         select
@@ -129,6 +173,6 @@ def render_report(tables: Mapping[str, "pa.Table"], about: About) -> str:
         segments=segment_section(rows["segments"]),
         tiers=tier_section(rows["tiers"]),
         risk=risk_section(rows["risk"], about.currency),
-        campaigns=campaign_section(rows["decisions"], rows["campaigns"], about.currency),
+        campaigns=campaign_section(rows["decisions"], rows["followed"], rows["mails"], about.currency),
         health=health_section(rows["health"]),
     )

@@ -1,25 +1,17 @@
 """What each section of the report shows: figures, charts, and the sentences that say what they mean."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from datetime import date
 from itertools import groupby
-from math import sqrt
 from typing import Any
 
 from markupsafe import Markup
 
 from perennial.metrics import charts
-from perennial.metrics.words import REASONS, change, compact, percent, plain, points, short_day, whole
-
-Rows = Sequence[dict[str, Any]]
-Section = dict[str, Any]
+from perennial.metrics.shapes import Rows, Section, sparkline, with_shares
+from perennial.metrics.words import change, compact, percent, plain, points, short_day, whole
 
 MONTH = 28  # days: four whole weeks, so weekdays weigh alike
 YEAR = 365
 RISKS = {"low": "var(--good)", "medium": "var(--warn)", "high": "var(--bad)"}
-ARMS = {"treated": "var(--accent)", "holdout": "var(--muted)"}
-SUSPECT_BELOW = 100  # people: a rate over fewer says little
 FATES = ("current", "superseded", "duplicate", "quarantined", "held", "refused")
 
 
@@ -67,12 +59,12 @@ def headline(rows: dict[str, Rows], currency: str) -> list[Section]:
         ),
         sums("New customers", "new_customers"),
         {
-            "name": "Repeat purchase rate",
+            "name": "Repeat rate",
             "value": percent(rate_now),
             "unit": "",
             "delta": rate_change,
             "delta_text": "" if rate_change is None else points(rate_change),
-            "note": "of all buyers so far",
+            "note": "bought twice, of all buyers",
             "spark": sparkline([week[-1]["repeat_purchase_rate"] for week in _weeks(days)]),
         },
         {
@@ -125,7 +117,7 @@ def customer_section(days: Rows) -> Section:
             for row in shown
         ]
         alt = f"Repeat purchase rate by day, {_period(days)}."
-        return charts.daily(labelled, value="rate", mean=None, colour="var(--violet)", alt=alt)
+        return charts.daily(labelled, value="rate", mean=None, colour="var(--violet)", alt=alt, wide=True)
 
     return {
         "active": _if_several(days, lambda: chart("active_customers", "var(--blue)", "active customers")),
@@ -162,10 +154,13 @@ def rfm_section(rows: Rows, currency: str) -> Section:
         for name in names
     ]
     buyers = sum(row["customers"] for row in named)
+    shared = with_shares(named, "customers", "net_revenue_12m")
+    largest = max((row[f"{field}_share"] for row in shared for field in ("customers", "net_revenue_12m")), default=0)
     alt = "Map of the 125 RFM codes and how many customers are in each; the table beside it has the figures."
     return {
         "chart": charts.rfm_map(cells, colours, alt=alt) if buyers else None,
-        "segments": _with_shares(named, "customers", "net_revenue_12m"),
+        "segments": shared,
+        "largest": largest or 1,  # the longest bar fills its cell
         "buyers": buyers,
         "currency": currency,
     }
@@ -178,12 +173,12 @@ def segment_section(rows: Rows) -> list[Section]:
     for _, history in groupby(rows, key=lambda row: row["segment"]):
         days = list(history)
         if days[-1]["day"] == newest:
-            found.append({**days[-1], "spark": sparkline([row["customers"] for row in days])})
-    return _with_shares(found, "customers", "net_revenue_12m", of_largest=True)
+            found.append({**days[-1], "since": days[0]["day"], "spark": sparkline([row["customers"] for row in days])})
+    return with_shares(found, "customers", "net_revenue_12m", of_largest=True)
 
 
 def tier_section(rows: Rows) -> list[Section]:
-    return _with_shares(rows, "customers", "net_revenue_12m")
+    return with_shares(rows, "customers", "net_revenue_12m")
 
 
 def risk_section(rows: Rows, currency: str) -> Section:
@@ -193,7 +188,6 @@ def risk_section(rows: Rows, currency: str) -> Section:
                 "low": row["bin"] / 20,
                 "high": (row["bin"] + 1) / 20,
                 "group": row["risk"],
-                "rank": list(RISKS).index(row["risk"]),
                 field: row[field],
                 "label": f"{percent(row['bin'] / 20, 0)} to {percent((row['bin'] + 1) / 20, 0)}, {row['risk']} risk: "
                 f"{compact(row[field])} {unit}",
@@ -217,83 +211,9 @@ def risk_section(rows: Rows, currency: str) -> Section:
     return {
         "customers": chart("customers", "customers", f"Customers {alt}") if rows else None,
         "revenue": chart("net_revenue_12m", currency, f"Net revenue of 12 months {alt}") if rows else None,
-        "levels": _with_shares(levels, "customers", "net_revenue_12m"),
+        "levels": with_shares(levels, "customers", "net_revenue_12m"),
         "currency": currency,
     }
-
-
-def campaign_section(decisions: Rows, results: Rows, currency: str) -> Section:
-    """Newest decisions of each campaign by reason, and what followed by arm and variant over all send days."""
-    newest: dict[str, date] = {}
-    for row in decisions:
-        newest[row["campaign"]] = max(newest.get(row["campaign"], row["send_day"]), row["send_day"])
-    groups: dict[tuple[str, str, str], int] = defaultdict(int)
-    reasons: dict[str, dict[str, int]] = {campaign: defaultdict(int) for campaign in newest}
-    for row in decisions:
-        if row["reason"] in ("send", "campaign_holdout"):
-            groups[row["campaign"], row["arm"], row["variant"]] += row["customers"]
-        if row["send_day"] == newest[row["campaign"]]:
-            reasons[row["campaign"]][row["reason"]] += row["customers"]
-    compared = [
-        _result(row, groups[row["campaign"], row["arm"], row["variant"]])
-        for row in results
-        if groups[row["campaign"], row["arm"], row["variant"]]
-    ]
-    followed = [row for row in compared if row["rate"] is not None]
-    return {
-        "decisions": [
-            {
-                "campaign": campaign,
-                "send_day": newest[campaign],
-                "considered": sum(counts.values()),
-                "reasons": _with_shares(
-                    [
-                        {"reason": reason, "text": REASONS.get(reason, plain(reason)), "customers": customers}
-                        for reason, customers in sorted(counts.items(), key=lambda item: (item[0] != "send", -item[1]))
-                    ],
-                    "customers",
-                ),
-            }
-            for campaign, counts in sorted(reasons.items())
-        ],
-        "results": compared,
-        "chart": charts.intervals(
-            [{**row, "share": row["rate"]} for row in followed],
-            ARMS,
-            alt="Share that ordered, by campaign, arm and variant, with 95 % intervals; the table has the figures.",
-        )
-        if followed
-        else None,
-        "small": any(row["people"] < SUSPECT_BELOW for row in compared),
-        "currency": currency,
-    }
-
-
-def _result(row: dict[str, Any], people: int) -> Section:
-    low, high = wilson(row["converted"], people)
-    rate = row["converted"] / people
-    name = f"{row['campaign']} · {row['arm']} {row['variant']}"
-    label = f"{name}: {row['converted']} of {people} ordered, {percent(rate)} ({percent(low)} to {percent(high)})"
-    return {
-        **row,
-        "name": name,
-        "group": row["arm"],
-        "people": people,
-        "rate": rate,
-        "low": low,
-        "high": high,
-        "label": label,
-        "revenue_each": row["revenue"] / people,
-    }
-
-
-def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson's score), which also holds for few trials and shares near 0 or 1."""
-    share = successes / trials
-    middle = share + z * z / (2 * trials)
-    reach = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
 
 
 def health_section(rows: Rows) -> Section:
@@ -315,19 +235,6 @@ def health_section(rows: Rows) -> Section:
             }
         )
     return {"sources": sources, "day": newest, "fates": FATES}
-
-
-def sparkline(values: Sequence[float | None], width: int = 100, height: int = 24) -> str:
-    """The `points` of an SVG polyline through `values`; empty for fewer than two."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return ""
-    low, span = min(known), (max(known) - min(known)) or 1
-    step = width / (len(known) - 1)
-    return " ".join(
-        f"{place * step:.1f},{height - 2 - (value - low) / span * (height - 4):.1f}"
-        for place, value in enumerate(known)
-    )
 
 
 def _weeks(days: Rows, most: int = 26) -> list[Rows]:
@@ -354,16 +261,3 @@ def _period(days: Rows) -> str:
 
 def _if_several(days: Rows, draw: Any) -> Markup | None:
     return draw() if len(days) > 1 else None
-
-
-def _with_shares(rows: Rows, *fields: str, of_largest: bool = False) -> list[Section]:
-    """Each row with `<field>_share`: of the sum, or of the largest, 0 where there is nothing."""
-    whole_of = max if of_largest else sum
-    totals = {field: whole_of(row[field] for row in rows) if rows else 0 for field in fields}
-    return [
-        {
-            **row,
-            **{f"{field}_share": max(row[field], 0) / totals[field] if totals[field] > 0 else 0 for field in fields},
-        }
-        for row in rows
-    ]

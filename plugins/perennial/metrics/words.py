@@ -4,8 +4,8 @@ from datetime import date
 
 # Why a campaign did or did not write to somebody (`campaigns.decisions.reason`).
 REASONS = {
-    "send": "Chosen to be written to",
-    "campaign_holdout": "Held out of the campaign, to measure what it changes",
+    "send": "Gets the mail",
+    "campaign_holdout": "Held out, to measure what the campaign changes",
     "global_holdout": "Held out of all campaigns, to measure what they change",
     "no_address": "No e-mail address is known",
     "suppressed": "The address is blocked: unsubscribed, complained or bounced",

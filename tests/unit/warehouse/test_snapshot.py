@@ -1,0 +1,109 @@
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from perennial.foundation.errors import Permanent, Retryable
+from perennial.foundation.settings import load_settings
+from perennial.warehouse import open_warehouse
+from perennial.warehouse.snapshot import FILE, SnapshotTable, open_snapshot, write_snapshot
+
+ORDERS = SnapshotTable(
+    "marts.orders",
+    "select id, paid from marts.orders order by id",
+    "What was sold; it's one row per order.",
+    {"id": "the order", "paid": "what was paid (business currency)"},
+    is_public=True,
+)
+NAMES = SnapshotTable("internal.names", pa.table({"name": ["a", None]}))
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load_settings(home=tmp_path, now="2026-02-01T09:30:00+01:00")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "snapshot").mkdir()
+    return tmp_path / "snapshot"
+
+
+def write(settings, folder, values="(1, 9.50), (2, 0.10)"):
+    with open_warehouse(settings) as warehouse:
+        warehouse.execute("create schema if not exists marts")
+        warehouse.execute("create or replace table marts.orders (id bigint, paid decimal(12, 2))")
+        warehouse.execute(f"insert into marts.orders values {values}")
+        return write_snapshot(warehouse, folder, [ORDERS, NAMES])
+
+
+def test_holds_tables_comments_and_parquet_of_public_ones(settings, folder):
+    contents = write(settings, folder)
+    assert contents["marts.orders"].rows == 2
+    assert contents["marts.orders"].columns == {"id": "BIGINT", "paid": "DECIMAL(12,2)"}
+    with open_snapshot(folder, settings) as snapshot:
+        assert snapshot.tables() == ["internal.names", "marts.orders"]
+        found = snapshot.query("select id, paid::text as paid from marts.orders where id = $id", id=2).to_pylist()
+        comments = snapshot.query("select comment from duckdb_columns() where table_name = 'orders'").to_pylist()
+        tables = snapshot.query("select comment from duckdb_tables() where table_name = 'orders'").to_pylist()
+    assert found == [{"id": 2, "paid": "0.10"}]
+    assert [row["comment"] for row in comments] == ["the order", "what was paid (business currency)"]
+    assert tables == [{"comment": "What was sold; it's one row per order."}]
+    assert sorted(path.name for path in folder.iterdir()) == ["orders.parquet", FILE]
+    assert pq.read_table(folder / "orders.parquet").schema.field("paid").type == pa.decimal128(12, 2)
+
+
+def test_checksum_follows_content_and_not_row_order(settings, tmp_path):
+    checksums = []
+    for number, values in enumerate(["(1, 9.50), (2, 0.10)", "(2, 0.10), (1, 9.50)", "(1, 9.50), (2, 0.11)"]):
+        (tmp_path / str(number)).mkdir()
+        checksums.append(write(settings, tmp_path / str(number), values)["marts.orders"].checksum)
+    assert checksums[0] == checksums[1] != checksums[2]
+
+
+def test_is_read_while_the_warehouse_is_being_written(settings, folder):
+    write(settings, folder)
+    with open_warehouse(settings) as warehouse, open_snapshot(folder, settings) as snapshot:
+        warehouse.execute("delete from marts.orders")
+        assert snapshot.query("select count(*) as n from marts.orders").to_pylist() == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from marts.nothing",
+        "insert into marts.orders values (3, 1)",
+        "drop table marts.orders",
+        "select * from read_csv('/etc/passwd')",
+        "copy marts.orders to '/tmp/perennial_stolen.csv'",
+        "attach '/tmp/perennial_stolen.duckdb'",
+        "set enable_external_access = true",
+        "install httpfs",
+        "select * from sql",  # a variable of the program
+        "selec",
+        "",
+    ],
+)
+def test_refuses_what_is_no_query_over_its_tables(settings, folder, sql):
+    write(settings, folder)
+    with open_snapshot(folder, settings) as snapshot, pytest.raises(Permanent) as error:
+        snapshot.query(sql)
+    assert "Tables: internal.names, marts.orders." in str(error.value)
+
+
+def test_broken_file_is_named(settings, folder):
+    (folder / FILE).write_bytes(b"no database at all" * 1000)
+    with pytest.raises(Retryable, match=FILE), open_snapshot(folder, settings):
+        pass
+
+
+def test_disk_that_takes_no_more_is_retryable(settings, folder, monkeypatch):
+    def full(*_):
+        raise duckdb.IOException("IO Error: No space left on device")
+
+    monkeypatch.setattr("perennial.warehouse.snapshot._write", full)
+    with pytest.raises(Retryable, match="No space left"):
+        write(settings, folder)
+    monkeypatch.undo()
+    (folder / FILE).unlink()
+    assert write(settings, folder)["marts.orders"].rows == 2  # nothing stays attached
