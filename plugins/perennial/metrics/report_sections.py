@@ -20,7 +20,7 @@ def headline(rows: dict[str, Rows], currency: str) -> list[Section]:
     days = rows["days"]
     now, before = days[-MONTH:], days[-2 * MONTH : -MONTH]
     comparable = len(before) == MONTH
-    span = f"last {len(now)} days" if len(now) > 1 else "first day"
+    span = f"last {len(now)} days" if len(now) > 1 else "first day" if now else "no day yet"
 
     def total(some: Rows, field: str) -> float:
         return float(sum(row[field] or 0 for row in some))
@@ -123,7 +123,6 @@ def customer_section(days: Rows) -> Section:
         "active": _if_several(days, lambda: chart("active_customers", "var(--blue)", "active customers")),
         "new": _if_several(days, lambda: chart("new_customers", "var(--gold)", "new customers")),
         "repeat": _if_several(days, rate),
-        "now": days[-1] if days else None,
     }
 
 

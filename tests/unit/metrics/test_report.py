@@ -218,6 +218,7 @@ def test_few_people_are_called_few(html):
 def test_empty_shop_says_what_is_missing():
     text = Page(render_report(empty_tables(), ABOUT)).text
     assert "No order or interaction has come in yet." in text
+    assert "One day so far" not in text
     assert "Nobody has bought yet" in text
     assert "No campaign has decided about anybody yet." in text
     assert "No source has brought a file yet." in text
