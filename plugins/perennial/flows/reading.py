@@ -171,7 +171,7 @@ def _churn(scores: list[Row]) -> Row:
         **score,
         "why": f"Silent for {score['silent_days']} days, {score['overdue']:.1f} times {rhythm} of "
         f"{score['expected_gap_days']:.0f} days; medium from {score['medium_at']:g}, high from {score['high_at']:g} "
-        f"times. Somebody like this stays silent so long with {percent(1 - score['churn_probability'], 0)}.",
+        f"times. With this rhythm, {percent(1 - score['churn_probability'], 0)} of people stay silent that long.",
     }
 
 
