@@ -12,7 +12,7 @@ with memberships as (
 tier_changes as (
     select customer_id, from_tier, change
     from loyalty.tier_changes
-    where day = $day
+    where day = $day and change <> 'first'
 )
 
 select

@@ -6,8 +6,10 @@
 with email_consents as (
     select customer_id
     from core.consents
-    where channel = 'email' and state = 'granted'
+    where channel = 'email'
     group by customer_id
+    having max(case when state = 'granted' then 1 else 0 end) = 1
+        and max(case when topic = 'all' and state = 'denied' then 1 else 0 end) = 0
 ),
 
 suppressed as (
@@ -24,7 +26,12 @@ select
     customers.city,
     customers.gender,
     customers.birthday,
-    cast(floor(date_diff('day', customers.birthday, $day) / 365.25) as bigint) as age,
+    cast(extract(year from $day) - extract(year from customers.birthday) as bigint)
+    - case
+        when extract(month from $day) * 100 + extract(day from $day)
+            < extract(month from customers.birthday) * 100 + extract(day from customers.birthday) then 1
+        else 0
+    end as age,
     customers.timezone,
     customers.interests,
     customers.signup_date,

@@ -11,15 +11,15 @@ with answers as (
         coalesce(rating, value) as score,
         row_number() over (partition by customer_id, kind order by occurred_at desc, event_id desc) as place
     from core.interactions
-    where customer_id is not null and kind in ('survey_nps', 'survey_csat')
+    where customer_id is not null and kind in ('survey_nps', 'survey_csat') and coalesce(rating, value) is not null
 ),
 
 tickets as (
     select
         customer_id,
         ticket_id,
-        max(case when kind = 'ticket_closed' then 1 else 0 end) as is_closed,
-        max(case when kind in ('ticket_opened', 'complaint') then 1 else 0 end) as is_opened
+        max(case when kind in ('ticket_opened', 'complaint') then occurred_at end) as opened_at,
+        max(case when kind = 'ticket_closed' then occurred_at end) as closed_at
     from core.interactions
     where customer_id is not null and ticket_id is not null
     group by customer_id, ticket_id
@@ -28,7 +28,7 @@ tickets as (
 open_tickets as (
     select customer_id, count(*) as open_tickets
     from tickets
-    where is_opened = 1 and is_closed = 0
+    where opened_at is not null and (closed_at is null or opened_at > closed_at)
     group by customer_id
 ),
 

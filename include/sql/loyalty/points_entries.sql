@@ -1,5 +1,6 @@
 -- Every point earned, given back and redeemed, and the rule that says so. One row per entry.
--- A refund takes back what the same money earns, rounded down, so it never takes more than the sale gave.
+-- A refund takes back what the same money earned by the rules of the day of the sale, rounded down, so it never takes more
+-- than the sale gave. Where the sale is not known, the rules of the refund's own day stand in.
 -- grain:   entry_id
 -- refresh: replace_customers
 -- keys:    customers = customer_id
@@ -18,7 +19,22 @@ event_rules as (
 ),
 
 lines as (
-    select line_id, customer_id, day, category, gross_revenue - discounts as sold, refunds
+    select
+        line_id,
+        customer_id,
+        day,
+        category,
+        gross_revenue - discounts as sold,
+        refunds,
+        case
+            when is_sale then day
+            else coalesce(
+                min(case when is_sale then day end) over (
+                    partition by customer_id, coalesce(returns_order_id, order_id)
+                ),
+                day
+            )
+        end as sold_day
     from core.order_lines
     where customer_id is not null and (is_sale or is_refund)
 ),
@@ -35,8 +51,8 @@ purchases as (
         ) as points
     from lines
     inner join purchase_rules
-        on lines.day >= purchase_rules.from_day
-        and (purchase_rules.to_day is null or lines.day < purchase_rules.to_day)
+        on lines.sold_day >= purchase_rules.from_day
+        and (purchase_rules.to_day is null or lines.sold_day < purchase_rules.to_day)
         and (purchase_rules.category is null or lines.category = purchase_rules.category)
 ),
 
