@@ -94,7 +94,7 @@ class Scheduler:
 
     def _morning_after(self, day: date) -> Settings:
         settings = load_settings()
-        morning = datetime.combine(day + timedelta(days=1), time(9, 30), settings.zone)
+        morning = datetime.combine(day + timedelta(days=1), time(12), settings.zone)
         self.monkeypatch.setenv("PERENNIAL_NOW", morning.isoformat())
         return load_settings()
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 from perennial.campaigns.contact_policy import load_contact_policy
 from perennial.campaigns.definition import Campaign, load_campaigns
 from perennial.campaigns.names import first_name
+from perennial.flows.day_order import is_outdated
 from perennial.flows.mirror import DECISIONS, mirror_ledger
-from perennial.flows.refresh import is_outdated
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Run
 from perennial.foundation.settings import Settings
@@ -55,7 +55,7 @@ def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
     something we did. Returns decisions by campaign and reason.
     """
     with open_tables(run, settings) as (warehouse, materializer):
-        if is_outdated(run, materializer):
+        if is_outdated(run, warehouse):
             return {}
         mirror_ledger(warehouse, settings)
         build_schema("campaigns", materializer)

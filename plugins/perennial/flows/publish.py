@@ -18,13 +18,12 @@ from uuid import uuid4
 import pyarrow as pa
 
 from perennial.campaigns.definition import load_campaigns
+from perennial.flows.day_order import close_day, is_outdated
 from perennial.flows.mirror import mirror_ledger
-from perennial.flows.refresh import is_outdated
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import Retryable
 from perennial.foundation.settings import Settings
-from perennial.ledger import open_ledger
 from perennial.metrics.dictionary import ColumnEntry, TableEntry, render_dictionary, render_dictionary_markdown
 from perennial.metrics.report import QUERIES, About, render_report
 from perennial.segments.definitions import load_segments
@@ -100,9 +99,8 @@ def publish(run: Run, settings: Settings) -> dict[str, object]:
     Returns the publication's folder name, whether it is new, and the rows of its tables. Raises Retryable when the
     disk does not take it.
     """
-    known_at = current_time(settings)
     with open_tables(run, settings) as (warehouse, materializer):
-        if is_outdated(run, materializer):
+        if is_outdated(run, warehouse):
             return {"day": run.day.isoformat(), "published": None, "is_new": False}
         mirror_ledger(warehouse, settings)
         build_schema("marts", materializer)
@@ -113,8 +111,7 @@ def publish(run: Run, settings: Settings) -> dict[str, object]:
                 f"{settings.published_dir}: the publication cannot be written: {error.strerror}. "
                 "The last one is still there. Free disk space, or make the folder writable."
             ) from error
-    with open_ledger(settings) as ledger:
-        ledger.record_day(run, known_at)
+        close_day(run, warehouse, settings)
     return {"day": run.day.isoformat(), **figures}
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from perennial.flows import campaigns, churn, ingest, refresh
+from perennial.flows.day_order import close_day
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
@@ -81,5 +82,7 @@ def _replay(day: date, known_at: datetime, settings: Settings) -> Iterator[Step]
 
 
 def _marts(run: Run, settings: Settings) -> dict[str, int]:
-    with open_tables(run, settings) as (_, materializer):
-        return build_schema("marts", materializer)
+    with open_tables(run, settings) as (warehouse, materializer):
+        rows = build_schema("marts", materializer)
+        close_day(run, warehouse, settings)
+        return rows
