@@ -2,7 +2,8 @@
 -- First what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
 -- Arm and variant depend on campaign and customer alone, so they are the same on every occurrence. All campaigns are
 -- weighed together: a person gets the promotional mail with the lowest priority number. What has been frozen is not
--- planned again.
+-- planned again. Earlier mail counts for the person and for the mailbox: who was known by an e-mail alone may have a customer
+-- number today.
 -- grain:   campaign, customer_id
 -- refresh: rebuild
 -- pii:     none
@@ -44,29 +45,55 @@ arms as (
 ),
 
 sent as (
-    select campaign, customer_id, send_day, purpose
+    select message_id, campaign, customer_id, address_hash, send_day, purpose
     from ledger.messages
     where send_day <= $day and state not in ('held', 'failed', 'expired', 'cancelled', 'bounced')
 ),
 
-repeats as (
-    select candidates.campaign, candidates.customer_id
+received as (
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        candidates.repeat_at_most,
+        candidates.repeat_days,
+        sent.message_id,
+        sent.campaign as sent_campaign,
+        sent.purpose as sent_purpose,
+        date_diff('day', sent.send_day, $day) + 1 as days_ago
     from candidates
-    inner join sent on candidates.campaign = sent.campaign and candidates.customer_id = sent.customer_id
-    where date_diff('day', sent.send_day, $day) + 1 < candidates.repeat_days
-    group by candidates.campaign, candidates.customer_id, candidates.repeat_at_most
-    having count(*) >= candidates.repeat_at_most
+    inner join sent on candidates.customer_id = sent.customer_id
+    union
+    select
+        candidates.campaign,
+        candidates.customer_id,
+        candidates.repeat_at_most,
+        candidates.repeat_days,
+        sent.message_id,
+        sent.campaign as sent_campaign,
+        sent.purpose as sent_purpose,
+        date_diff('day', sent.send_day, $day) + 1 as days_ago
+    from candidates
+    inner join sent on candidates.address_hash = sent.address_hash
+),
+
+repeats as (
+    select campaign, customer_id
+    from received
+    where campaign = sent_campaign and days_ago < repeat_days
+    group by campaign, customer_id, repeat_at_most
+    having count(*) >= repeat_at_most
 ),
 
 contacted as (
     select
-        sent.customer_id,
-        count(case when date_diff('day', sent.send_day, $day) + 1 < policy.every_days then 1 end) as recent,
-        min(date_diff('day', sent.send_day, $day) + 1) as gap_days
-    from sent
+        received.campaign,
+        received.customer_id,
+        count(case when received.days_ago < policy.every_days then 1 end) as recent,
+        min(received.days_ago) as gap_days
+    from received
     cross join rules.contact_policy as policy
-    where sent.purpose = 'promotional'
-    group by sent.customer_id
+    where received.sent_purpose = 'promotional'
+    group by received.campaign, received.customer_id
 ),
 
 suppressed as (
@@ -120,7 +147,7 @@ judged as (
     cross join rules.contact_policy as policy
     inner join arms on candidates.campaign = arms.campaign and candidates.customer_id = arms.customer_id
     left join repeats on candidates.campaign = repeats.campaign and candidates.customer_id = repeats.customer_id
-    left join contacted on candidates.customer_id = contacted.customer_id
+    left join contacted on candidates.campaign = contacted.campaign and candidates.customer_id = contacted.customer_id
     left join suppressed on candidates.campaign = suppressed.campaign and candidates.customer_id = suppressed.customer_id
     left join consented on candidates.campaign = consented.campaign and candidates.customer_id = consented.customer_id
 ),
