@@ -30,6 +30,7 @@ class Flows:
                 "load": self.plain("load"),
                 "source_names": lambda _: ["web", "till"],
             },
+            "rebuild": {"restore": self.plain("restore")},
             "refresh": {"SCHEMAS": SCHEMAS, "refresh": self.mapped("refresh")},
             "churn": {"score": self.plain("score")},
             "campaigns": {"plan": self.plain("plan"), "due": lambda *_: self.due, "queue": self.mapped("queue")},
@@ -84,6 +85,7 @@ def test_one_day_runs_through_the_whole_chain_in_order(scheduler, flows):
     assert [(function, argument) for function, argument, *_ in flows.calls] == [
         ("land", "web"),
         ("land", "till"),
+        ("restore", None),
         ("load", None),
         ("refresh", "staging"),
         ("refresh", "core"),
