@@ -1,6 +1,7 @@
 -- What became of each campaign's decisions, by the end of the day. One row per campaign, send day, variant and arm.
 -- Rates are taken over `delivered`; by SMTP nobody reports delivery, so a message counts as delivered when it was accepted and
--- has not bounced for three days. People held out are followed too: compare `converted` by arm.
+-- has not bounced for three days. People held out are followed too: compare `converted` by arm. A refund restates the campaign
+-- that earned the order, whenever and under whatever order number it comes.
 -- grain:   campaign, send_day, variant, arm
 -- refresh: rebuild
 -- pii:     none
@@ -37,7 +38,10 @@ messages as (
             when messages.accepted_date <= cast($day - interval 3 day as date) and coalesce(facts.bounced, 0) = 0 then 1
             else 0
         end as delivered,
-        case when messages.handed_date <= $day and messages.state = 'unknown' then 1 else 0 end as unknown,
+        case
+            when messages.state = 'unknown' and coalesce(messages.handed_date, messages.send_day) <= $day then 1
+            else 0
+        end as unknown,
         coalesce(facts.bounced, 0) as bounced,
         coalesce(facts.opened, 0) as opened,
         coalesce(facts.opened_machine, 0) as opened_machine,
@@ -48,15 +52,23 @@ messages as (
     left join facts on messages.message_id = facts.message_id
 ),
 
+returns as (
+    select returns_order_id as order_id, sum(refunds) as refunds
+    from core.order_lines
+    where returns_order_id is not null and returns_order_id <> order_id
+    group by returns_order_id
+),
+
 orders as (
     select
         decisions.campaign,
         decisions.send_day,
         decisions.customer_id,
-        cast(sum(orders.net_revenue) as decimal(14, 2)) as revenue
+        cast(sum(orders.net_revenue - coalesce(returns.refunds, 0)) as decimal(14, 2)) as revenue
     from decisions
     inner join rules.campaigns as books on decisions.campaign = books.campaign
     inner join core.orders as orders on decisions.customer_id = orders.customer_id
+    left join returns on orders.order_id = returns.order_id
     where decisions.reason in ('send', 'campaign_holdout')
         and orders.is_completed
         and orders.ordered_date >= decisions.send_day

@@ -17,7 +17,7 @@ with files as (
         case when files.status = 'duplicate' then files.rows else coalesce(fates.duplicate_rows, 0) end as duplicate,
         coalesce(fates.current_rows, 0) as current,
         coalesce(fates.superseded_rows, 0) as superseded,
-        fates.newest_day
+        coalesce(fates.newest_day, case when fates.file is not null then files.day end) as newest_day
     from raw.files as files
     left join core.file_fates as fates
         on files.source = fates.source and files.file = fates.file and files.version = fates.version
@@ -60,7 +60,7 @@ fresh as (
         held,
         refused,
         has_refusal,
-        max(coalesce(newest_day, case when landed > 0 then day end)) over (partition by source order by day) as newest_day
+        max(newest_day) over (partition by source order by day) as newest_day
     from days
 ),
 
@@ -85,7 +85,7 @@ select
     cast(fresh.quarantined as bigint) as quarantined,  -- rows that broke a critical rule, kept with their reasons (count)
     cast(fresh.held as bigint) as held,  -- rows of held files, and rows dated after the day (count)
     cast(fresh.refused as bigint) as refused,  -- rows of refused files (count)
-    24 * date_diff('day', fresh.newest_day, fresh.day) as freshness_hours,  -- from the newest row's day to this day (hours)
+    24 * greatest(date_diff('day', fresh.newest_day, fresh.day), 0) as freshness_hours,  -- from the newest row's day to this day (hours)
     case
         when fresh.has_refusal = 1 then 'failed'
         when failing.critical_rule is not null then 'degraded'
