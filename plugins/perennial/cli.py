@@ -120,9 +120,9 @@ def query(
 @app.command()
 def status(context: typer.Context) -> None:
     """What is published, how healthy the data is, what was decided and what became of the mails."""
-    from perennial.flows import reading
+    from perennial.flows.summary import summary
 
-    show_facts(reading.status(context.obj))
+    console.print(summary(context.obj), markup=False, soft_wrap=True)
 
 
 @app.command()

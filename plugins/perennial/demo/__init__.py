@@ -2,7 +2,7 @@
 
 from perennial.demo.process import Dirt, Shop
 from perennial.demo.reactions import ANSWER_DAYS, Mail, MessageEvent, Reactions, Unsubscribe, react, write_reactions
-from perennial.demo.shop import DEFAULT_SEED, build_shop, read_shop, write_days
+from perennial.demo.shop import DEFAULT_SEED, build_shop, read_shop, truth_dir, write_days
 
 __all__ = [
     "ANSWER_DAYS",
@@ -16,6 +16,7 @@ __all__ = [
     "build_shop",
     "react",
     "read_shop",
+    "truth_dir",
     "write_days",
     "write_reactions",
 ]

@@ -4,7 +4,17 @@ import logging
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from perennial.demo import ANSWER_DAYS, DEFAULT_SEED, Mail, build_shop, react, read_shop, write_days, write_reactions
+from perennial.demo import (
+    ANSWER_DAYS,
+    DEFAULT_SEED,
+    Mail,
+    build_shop,
+    react,
+    read_shop,
+    truth_dir,
+    write_days,
+    write_reactions,
+)
 from perennial.flows.listening import record_events
 from perennial.foundation.days import yesterday
 from perennial.foundation.errors import BadConfig
@@ -28,20 +38,24 @@ def build(
 
     Raises BadConfig where the inbox holds files of somebody else.
     """
-    if settings.inbox_dir.exists() and any(settings.inbox_dir.iterdir()) and not has_shop(settings):
+    if _is_somebody_elses(settings):
         raise BadConfig(f"{settings.inbox_dir} holds files already: a demo shop needs an inbox of its own.")
-    built = build_shop(settings, customers, start, end, seed)
+    truth_dir(settings).mkdir(parents=True, exist_ok=True)  # from now on the inbox is the demo's, however this ends
     _set_clock(settings, end + timedelta(days=1))
-    return built
+    return build_shop(settings, customers, start, end, seed)
 
 
-def has_shop(settings: Settings) -> bool:
-    """Whether a demo shop was built in this home."""
+def is_wanted(settings: Settings) -> bool:
+    """Whether this home has neither a whole demo shop nor files of somebody else."""
     try:
         read_shop(settings)
     except BadConfig:
-        return False
-    return True
+        return not _is_somebody_elses(settings)
+    return False
+
+
+def _is_somebody_elses(settings: Settings) -> bool:
+    return not truth_dir(settings).exists() and settings.inbox_dir.exists() and any(settings.inbox_dir.iterdir())
 
 
 def advance(settings: Settings) -> Settings:

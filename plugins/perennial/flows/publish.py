@@ -78,6 +78,17 @@ _INTERNAL = {
         group by membership.segment, membership.customer_id
         order by membership.customer_id, membership.segment
     """,
+    "internal.refusals": """
+        select source, reasons as why, cast(null as text) as file, count(*) as rows
+        from quarantine.rows
+        where day = $day
+        group by source, reasons
+        union all
+        select source, reason as why, file, rows
+        from raw.files
+        where day = $day and status in ('refused', 'held')
+        order by source, rows desc, why, file
+    """,
     "internal.decisions": """
         select campaign, send_day, customer_id, arm, variant, reason
         from campaigns.decisions order by campaign, send_day, customer_id

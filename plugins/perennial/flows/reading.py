@@ -69,6 +69,13 @@ def status(settings: Settings) -> Row:
                 " quarantined, held, refused from marts.data_health"
                 " where day = (select max(day) from marts.data_health) order by source"
             ).to_pylist(),
+            "refusals": snapshot.query(
+                "select source, why, file, rows from internal.refusals order by source, rows desc, why, file"
+            ).to_pylist(),
+            "kpis": snapshot.query(
+                "select orders, guest_orders, active_customers, new_customers, net_revenue, refunds, aov,"
+                " repeat_purchase_rate from marts.daily_kpis where day = (select max(day) from marts.daily_kpis)"
+            ).to_pylist()[0],
             "customers": snapshot.query(
                 "select count(*) as customers, count(*) filter (where orders > 0) as buyers,"
                 " count(*) filter (where orders > 1) as repeat_buyers from marts.customer_360"

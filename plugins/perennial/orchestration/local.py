@@ -18,6 +18,8 @@ from types import FrameType
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from perennial.flows.demo import is_wanted
+from perennial.flows.summary import summary
 from perennial.foundation.days import run_of, yesterday
 from perennial.foundation.errors import PerennialError
 from perennial.foundation.settings import Settings, load_settings
@@ -58,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def start(settings: Settings, processes: Processes, *, with_ui: bool) -> Chain:
     """Start Airflow, and return the chain when every DAG is known. What is slow runs side by side."""
-    if needs_demo := _needs_demo(settings):
+    if needs_demo := is_wanted(settings):
         say(f"Making a demo shop: {DEMO_CUSTOMERS} customers, {DEMO_DAYS[0]} to {DEMO_DAYS[1]}")
         processes.start("demo", lambda: _build_demo(settings))
     say("Preparing Airflow: metadata database, pools, keys")
@@ -87,8 +89,7 @@ def run_newest_day(chain: Chain) -> None:
     chain.run_day(run.day, run.origin)
     say("Delivering")
     chain.deliver()
-    for task, result in chain.results().items():
-        say(f"  {task}: {result}")
+    say(f"Done\n\n{summary(load_settings())}")
 
 
 def stay_open(settings: Settings, processes: Processes) -> NoReturn:
@@ -120,13 +121,6 @@ def _with_airflow_environment(command: str) -> None:
     environment = airflow_environment(load_settings(), free_port(8080 if command == "up" else 0))
     arguments = [sys.executable, "-m", "perennial.orchestration.local", command]
     os.execve(sys.executable, arguments, os.environ | environment)  # noqa: S606 - no shell is wanted
-
-
-def _needs_demo(settings: Settings) -> bool:
-    """An inbox with files in it is somebody's shop."""
-    from perennial.flows.demo import has_shop
-
-    return not has_shop(settings) and not any(settings.inbox_dir.glob("*"))
 
 
 def _build_demo(settings: Settings) -> None:

@@ -23,8 +23,8 @@ _OPERATORS = (
 )  # fmt: skip
 _FUNCTIONS = (
     exp.Count, exp.Sum, exp.Min, exp.Max, exp.Avg, exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead,
-    exp.FirstValue, exp.GroupConcat, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Round, exp.Floor, exp.Ceil,
-    exp.Exp, exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Concat, exp.SplitPart, exp.Substring,
+    exp.FirstValue, exp.GroupConcat, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Round, exp.Floor,
+    exp.Ceil, exp.Exp, exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Concat, exp.SplitPart, exp.Substring,
     exp.StartsWith, exp.DateDiff, exp.DateAdd, exp.DateTrunc, exp.TimestampTrunc, exp.Extract, exp.MD5, exp.Bracket,
 )  # fmt: skip
 ALLOWED = frozenset({*_STRUCTURE, *_OPERATORS, *_FUNCTIONS})
