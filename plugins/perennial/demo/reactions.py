@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from perennial.demo.catalogue import A_CATEGORY, CATEGORIES, catalogue, prices
@@ -170,9 +172,8 @@ def write_reactions(settings: Settings, reactions: Reactions) -> dict[str, int]:
 
 
 def _people(settings: Settings, wanted: set[str]) -> dict[str, dict[str, Any]]:
-    table = pq.read_table(
-        truth_dir(settings) / "customers.parquet", columns=_TRUTH, filters=[("customer_id", "in", sorted(wanted))]
-    )
+    is_wanted = pc.field("customer_id").isin(pa.array(sorted(wanted), pa.string()))  # typed: there may be none
+    table = pq.read_table(truth_dir(settings) / "customers.parquet", columns=_TRUTH, filters=is_wanted)
     return {row["customer_id"]: row for row in table.to_pylist()}
 
 

@@ -83,7 +83,7 @@ def read_shop(settings: Settings) -> Shop:
         dates = {name: date.fromisoformat(content[name]) for name in ("start", "end")}
         return Shop(**content | dates | {"dirt": Dirt(**content["dirt"])})
     except FileNotFoundError as error:
-        raise BadConfig(f"{path}: no demo shop here yet. Build one first: perennial demo.") from error
+        raise BadConfig(f"{path}: no demo shop here yet. Build one first: perennial demo build.") from error
     except (KeyError, TypeError, ValueError) as error:
         raise BadConfig(f"{path}: not the description of a demo shop ({error}). Remove it and build again.") from error
 

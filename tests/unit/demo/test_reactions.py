@@ -43,6 +43,10 @@ def test_the_same_question_has_the_same_answer(settings, mails, days):
     assert react(settings, list(reversed(mails)), days[0].day) == days[0]
 
 
+def test_a_day_before_any_mail_has_no_answers(settings):
+    assert react(settings, [], date(2026, 1, 31)) == Reactions(date(2026, 1, 31), (), (), (), ())
+
+
 def test_one_mail_is_answered_the_same_in_any_company(settings, mails, days):
     alone = react(settings, mails[:1], days[0].day)
     assert alone.events == tuple(event for event in days[0].events if event.message_id == mails[0].message_id)
