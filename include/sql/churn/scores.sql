@@ -1,13 +1,15 @@
 -- How far each buyer's silence goes beyond their own purchase rhythm. One row per customer with a completed order.
--- The rhythm is the mean gap between a person's purchase days, drawn towards that of the average repeat buyer by the weight of
--- `prior_gaps` gaps: few purchases say little. `churn_probability` is the probability that somebody with this rhythm, buying at
--- random moments, would *not* stay silent this long: 1 - exp(-silence / rhythm). It ranks; it is not calibrated.
+-- The rhythm is the mean gap between a person's purchase days, drawn towards that of the average repeat buyer by the
+-- weight of `prior_gaps` gaps: few purchases say little. `churn_probability` is the probability that somebody with this
+-- rhythm, buying at random moments, would *not* stay silent this long: 1 - exp(-silence / rhythm). It ranks; it is not
+-- calibrated.
 -- grain:   customer_id
 -- refresh: rebuild
 -- pii:     none
 
 with population as (
-    select cast(avg(mean_gap_days) as double) as mean_gap_days
+    select
+        cast(sum(cast(mean_gap_days as decimal(18, 6))) as double) / nullif(count(*), 0) as mean_gap_days
     from customers.purchases
     where purchase_days > 1
 ),

@@ -21,6 +21,9 @@ _MACROS = (
     "create or replace temp macro address_hash(address) as sha256(lower(trim(address)))",
 )
 
+# A disk or memory that is full; on commit DuckDB reports it as a failed transaction.
+_OUT_OF_ROOM = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException)
+
 
 class Warehouse:
     """A connection to the warehouse. Use `open_warehouse`, which holds the writer lock meanwhile."""
@@ -161,7 +164,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
         warehouse = Warehouse.connect(path, settings)
         try:
             yield warehouse
-        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+        except _OUT_OF_ROOM as error:
             raise Retryable(
                 f"The warehouse {path} cannot go on: {str(error).splitlines()[0]} Nothing of the step that failed was "
                 "kept. Free disk space, or raise PERENNIAL_MEMORY_LIMIT, and run it again."

@@ -22,11 +22,12 @@ _OPERATORS = (
     exp.NullSafeEQ, exp.NullSafeNEQ,
 )  # fmt: skip
 _FUNCTIONS = (
-    exp.Count, exp.Sum, exp.Min, exp.Max, exp.Avg, exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead,
+    exp.Count, exp.Sum, exp.Min, exp.Max, exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead,
     exp.FirstValue, exp.GroupConcat, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Round, exp.Floor,
     exp.Ceil, exp.Exp, exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Concat, exp.SplitPart, exp.Substring,
     exp.StartsWith, exp.DateDiff, exp.DateAdd, exp.DateTrunc, exp.TimestampTrunc, exp.Extract, exp.MD5, exp.Bracket,
 )  # fmt: skip
+_ORDERED = (exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue)
 ALLOWED = frozenset({*_STRUCTURE, *_OPERATORS, *_FUNCTIONS})
 
 # Macros: one meaning, one template an engine. They stay out of SQLGlot's translation.
@@ -46,6 +47,7 @@ def lint(query: exp.Query) -> Iterator[str]:
             yield from _lint_table(node, ctes)
         if isinstance(node, exp.Join):
             yield from _lint_join(node)
+        yield from _lint_order(node)
         if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
             yield "`*` outside count(*): name the columns."
         if isinstance(node, exp.Placeholder) and node.name != "day":
@@ -65,6 +67,24 @@ def _lint_join(join: exp.Join) -> Iterator[str]:
         yield f"{kind} join: use exists / not exists."
     elif kind != "cross" and not (join.args.get("on") or join.args.get("using")):
         yield f"a join without a condition ({_excerpt(join)}): write `on`, or `cross join`."
+
+
+def _lint_order(node: exp.Expr) -> Iterator[str]:
+    """What leaves columns, rows or values to the engine's own order."""
+    if isinstance(node, exp.Distinct) and node.args.get("on"):
+        yield "distinct on: use row_number()."
+    if isinstance(node, exp.Group) and node.args.get("all"):
+        yield "group by all: name the expressions."
+    if isinstance(node, exp.Ordered) and isinstance(node.this, exp.Column) and node.this.name.lower() == "all":
+        yield "order by all: name the columns."
+    if isinstance(node, exp.SetOperation) and node.args.get("by_name"):
+        yield "union by name: write the columns in the same order."
+    if isinstance(node, exp.Select) and node.args.get("limit") and not node.args.get("order"):
+        yield "limit without `order by`: which rows stay is left to the engine."
+    if isinstance(node, exp.GroupConcat) and not node.find(exp.Order):
+        yield f"{_excerpt(node)} without `order by`: the order of its items is left to the engine."
+    if isinstance(node, exp.Window) and isinstance(node.this, _ORDERED) and not node.args.get("order"):
+        yield f"{_excerpt(node)} without `order by`: which row comes first is left to the engine."
 
 
 def _excerpt(node: exp.Expr, length: int = 60) -> str:
