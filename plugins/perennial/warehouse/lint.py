@@ -75,7 +75,7 @@ def _lint_order(node: exp.Expr) -> Iterator[str]:
         yield "distinct on: use row_number()."
     if isinstance(node, exp.Group) and node.args.get("all"):
         yield "group by all: name the expressions."
-    if isinstance(node, exp.Ordered) and isinstance(node.this, exp.Column) and node.this.name.lower() == "all":
+    if isinstance(node, exp.Ordered) and isinstance(node.this, exp.Var):
         yield "order by all: name the columns."
     if isinstance(node, exp.SetOperation) and node.args.get("by_name"):
         yield "union by name: write the columns in the same order."

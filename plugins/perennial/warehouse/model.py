@@ -114,10 +114,14 @@ def read_models(folder: Path, written: Iterable[Model] = ()) -> dict[str, Model]
     """
     Every model below `folder` and those `written` by code, in an order in which each comes after what it reads.
 
-    Raises BadConfig naming the file for a bad header, SQL outside the portable subset, or a cycle.
+    Raises BadConfig naming the file for a bad header, SQL outside the portable subset, an input whose changes would go
+    unnoticed, or a cycle.
     """
     models = [*(read_model(path) for path in sorted(folder.glob("*/*.sql"))), *written]
     by_table = {model.table: model for model in models}
+    problems = [f"{model.path}: {problem}" for model in models for problem in _blind_spots(model, by_table)]
+    if problems:
+        raise BadConfig("\n".join(problems))
     sorter = TopologicalSorter({model.table: sorted(model.depends_on & by_table.keys()) for model in models})
     try:
         return {table: by_table[table] for table in sorter.static_order()}
@@ -169,6 +173,8 @@ def _parse(path: Path, text: str) -> exp.Query:
 def _problems(model: Model) -> Iterator[str]:
     if not _REFRESH.fullmatch(model.refresh):
         yield f"refresh: {model.refresh!r} is not rebuild, history or replace_<keys>."
+    if not model.grain:
+        yield "grain: it names no column."
     if model.replaces and model.replaces not in model.keys:
         yield f"refresh: {model.refresh} needs `{model.replaces} = <column>` under keys."
     for name in (*model.grain, *model.keys.values(), *model.pii):
@@ -181,6 +187,20 @@ def _problems(model: Model) -> Iterator[str]:
     undocumented = [name for name, comment in model.columns.items() if not comment]
     if model.schema == "marts" and undocumented:
         yield f"public columns without a comment: {', '.join(undocumented)}."
+
+
+def _blind_spots(model: Model, by_table: Mapping[str, Model]) -> Iterator[str]:
+    """Inputs of a `replace_…` table whose changes would not reach it."""
+    if not model.replaces or model.schema == "staging":  # staging is touched from the raw rows themselves
+        return
+    noticed = (model.replaces, *model.via)
+    keys = {table: set(by_table[table].keys) if table in by_table else set() for table in sorted(model.depends_on)}
+    for table, found in keys.items():
+        if not found & set(noticed) and not table.startswith("rules."):  # a changed rule book makes the table anew
+            yield f"it reads {table}, which has no key {' or '.join(noticed)}: what changes there would go unnoticed."
+    for key in noticed:
+        if not any(key in found for found in keys.values()):
+            yield f"refresh: no table that it reads has the key {key!r}."
 
 
 def _read_header(path: Path, text: str) -> tuple[str, dict[str, str]]:
