@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from perennial import __version__
 from perennial.foundation.days import Origin, Run, run_of, yesterday
@@ -51,8 +52,12 @@ def run(
     from perennial.flows.day import runs_between
 
     settings: Settings = context.obj
-    if first and day:
+    if (day and (first or last)) or (last and not first):
         raise typer.BadParameter("Give --day, or --from and --to.")
+    if first and origin:
+        raise typer.BadParameter(
+            "--origin goes with one day: --from and --to backfill past days, and run yesterday live."
+        )
     if first:
         runs = runs_between(first.date(), (last or first).date(), settings)
     else:
@@ -266,9 +271,11 @@ def show_facts(facts: Any, indent: int = 0) -> None:
 
 
 def show_rows(rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
-    table = Table(*columns, header_style="bold")
+    table = Table(header_style="bold")
+    for column in columns:
+        table.add_column(Text(column))  # as text, and below: what people write may look like markup
     for row in rows:
-        table.add_row(*(plain(row.get(column)) for column in columns))
+        table.add_row(*(Text(plain(row.get(column))) for column in columns))
     console.print(table)
 
 

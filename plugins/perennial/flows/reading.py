@@ -51,7 +51,7 @@ def query(sql: str, settings: Settings) -> pa.Table:
 
 def status(settings: Settings) -> Row:
     """
-    How things stand: what is published, and what the ledger says right now.
+    How things stand: what is published, and what the ledger says right now. `kpis` is None before anything happened.
 
     Raises BadConfig when nothing is published yet.
     """
@@ -72,10 +72,12 @@ def status(settings: Settings) -> Row:
             "refusals": snapshot.query(
                 "select source, why, file, rows from internal.refusals order by source, rows desc, why, file"
             ).to_pylist(),
-            "kpis": snapshot.query(
-                "select orders, guest_orders, active_customers, new_customers, net_revenue, refunds, aov,"
-                " repeat_purchase_rate from marts.daily_kpis where day = (select max(day) from marts.daily_kpis)"
-            ).to_pylist()[0],
+            "kpis": _first(
+                snapshot.query(
+                    "select orders, guest_orders, active_customers, new_customers, net_revenue, refunds, aov,"
+                    " repeat_purchase_rate from marts.daily_kpis where day = (select max(day) from marts.daily_kpis)"
+                )
+            ),
             "customers": snapshot.query(
                 "select count(*) as customers, count(*) filter (where orders > 0) as buyers,"
                 " count(*) filter (where orders > 1) as repeat_buyers from marts.customer_360"
@@ -103,6 +105,11 @@ def status(settings: Settings) -> Row:
         found["messages"] = ledger.counts_by_state()
     found["failures"] = _newest_failures(settings)
     return found
+
+
+def _first(table: pa.Table) -> Row | None:
+    rows: list[Row] = table.slice(0, 1).to_pylist()
+    return rows[0] if rows else None
 
 
 def explain(customer_id: str, settings: Settings) -> Row:

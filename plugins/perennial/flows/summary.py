@@ -20,8 +20,7 @@ def summary(settings: Settings) -> str:
 
 
 def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
-    money = settings.currency
-    kpis, people = found["kpis"], found["customers"]
+    people = found["customers"]
     yield f"Day {found['day']}, published {found['published_at']}"
     yield ""
     yield "Rows in, and where they are now"
@@ -51,15 +50,7 @@ def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
         yield "  none yet"
     yield f"Messages    {_counts(found['messages'])}"
     yield ""
-    yield (
-        f"The day     {kpis['orders']:,} orders ({kpis['guest_orders']:,} by guests), net revenue "
-        f"{kpis['net_revenue']:,.2f} {money}, refunds {kpis['refunds']:,.2f} {money}, "
-        f"average order {kpis['aov'] or 0:,.2f} {money}"
-    )
-    yield (
-        f"            {kpis['active_customers']:,} active customers, {kpis['new_customers']:,} new; "
-        f"{kpis['repeat_purchase_rate'] or 0:.1%} of buyers have come back"
-    )
+    yield from _day(found["kpis"], settings.currency)
     if found["failures"]:
         yield ""
         yield "Failures"
@@ -72,6 +63,21 @@ def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     if settings.delivery == "mailbox":
         yield f"  mailbox    {settings.mailbox_dir}"
     yield "  a customer perennial explain <customer_id>"
+
+
+def _day(kpis: Mapping[str, Any] | None, money: str) -> Iterator[str]:
+    if kpis is None:
+        yield "The day     nothing was sold or heard yet"
+        return
+    yield (
+        f"The day     {kpis['orders']:,} orders ({kpis['guest_orders']:,} by guests), net revenue "
+        f"{kpis['net_revenue']:,.2f} {money}, refunds {kpis['refunds']:,.2f} {money}, "
+        f"average order {kpis['aov'] or 0:,.2f} {money}"
+    )
+    yield (
+        f"            {kpis['active_customers']:,} active customers, {kpis['new_customers']:,} new; "
+        f"{kpis['repeat_purchase_rate'] or 0:.1%} of buyers have come back"
+    )
 
 
 def _refusals(rows: list[dict[str, Any]]) -> Iterator[str]:

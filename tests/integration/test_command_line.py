@@ -1,0 +1,39 @@
+"""The command line as a person uses it."""
+
+import pytest
+from typer.testing import CliRunner
+
+from perennial.cli import app
+
+
+@pytest.fixture
+def perennial(tmp_path, monkeypatch):
+    """Run a command in an empty home, on 1 February 2026."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_NOW", "2026-02-01T09:30:00+01:00")
+    return lambda *arguments: CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.slow
+def test_a_shop_in_which_nothing_happened_yet(perennial):
+    assert perennial("run").exit_code == 0
+    told = perennial("status")
+    assert told.exit_code == 0, told.exception
+    assert "nothing was sold or heard yet" in told.output
+    shown = perennial("query", "select '[/red] not markup' as \"[bold]\"")
+    assert shown.exit_code == 0, shown.exception
+    assert "[/red] not markup" in shown.output
+    assert "[bold]" in shown.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--to", "2026-01-30"),
+        ("--day", "2026-01-30", "--to", "2026-01-31"),
+        ("--from", "2026-01-30", "--origin", "replay"),
+    ],
+)
+def test_options_that_contradict_each_other_run_nothing(perennial, tmp_path, arguments):
+    assert perennial("run", *arguments).exit_code == 2
+    assert not (tmp_path / "ledger").exists()
