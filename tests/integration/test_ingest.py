@@ -129,6 +129,15 @@ def test_a_row_is_typed_stamped_and_dated(shop):
     ]
 
 
+def test_a_file_without_its_header_is_refused_without_repeating_its_first_row(shop, caplog):
+    shop.put("shop/a.csv", line(name="Anna Beispiel"))
+    shop.ingest()
+    found = shop.file("shop/a.csv")
+    assert found["status"] == "refused"
+    assert "has none of the columns of the mapping" in found["reason"]
+    assert "Anna" not in found["reason"] + caplog.text
+
+
 def test_nothing_new_loads_nothing_and_needs_no_quality_gate(shop, monkeypatch):
     shop.put("shop/a.csv", GOOD)
     shop.ingest()

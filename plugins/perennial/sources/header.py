@@ -27,7 +27,7 @@ class Readable:
 def csv_header(source: Source, path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
     """The column names of a CSV file and how many blank lines precede them. Raises BadData for an empty file."""
     if path.stat().st_size == 0:
-        raise BadData(f"Source {source.name}, file {name}: is empty, without even a header.")
+        raise BadData(f"Source {source.name}, file {name}: is empty, without even a header. Deliver it whole.")
     if source.header:
         return source.header, 0
     lines = list(islice(lines_of(path), _LONGEST_HEADER_LINES))
@@ -55,13 +55,18 @@ def unique_names(fields: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_header(source: Source, name: str, header: tuple[str, ...]) -> None:
-    """Raise BadData if a file lacks a source column that a required contract column needs."""
+    """
+    Raise BadData if a file lacks a source column that a required contract column needs.
+
+    A first line without any column we know may be a row, of a person: it is not repeated.
+    """
     problems = list(_required_but_missing(source, header))
     if problems:
+        is_header = len(unknown_columns(source, header)) < len(header)
+        found = f"has the columns: {', '.join(header)}" if is_header else "has none of the columns of the mapping"
         raise BadData(
-            f"Source {source.name}, file {name}: {'; '.join(problems)}. The file has the columns: "
-            f"{', '.join(header) or 'none'}. Nothing of it was loaded; correct the file or the mapping in "
-            f"sources/{source.name}.yaml."
+            f"Source {source.name}, file {name}: {'; '.join(problems)}. The file {found}. Nothing of it was loaded; "
+            f"correct the file or the mapping in sources/{source.name}.yaml."
         )
 
 
