@@ -20,15 +20,16 @@ _LEAST = 16  # characters of a secret
 
 def signing_secret(settings: Settings) -> bytes:
     """
-    The secret that seals tokens: `PERENNIAL_SECRET`, or <home>/secret, made once and readable by its owner only.
+    The secret that seals tokens: `PERENNIAL_SECRET`, or a file made once and readable by its owner only.
 
+    The file is kept with the ledger and goes into its backup: without it the links in sent mail would be dead.
     Raises BadConfig when it is too short to be one.
     """
     if settings.secret is not None:
         secret = settings.secret.get_secret_value().encode()
         source = "PERENNIAL_SECRET"
     else:
-        path = settings.home / "secret"
+        path = settings.ledger_dir / "secret"
         if not path.exists():
             _make(path)
         secret, source = path.read_bytes().strip(), str(path)

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     sender: str = Field("Perennial Demo Shop <hello@shop.example>", description="The From header.")
     postal_address: str = Field("Perennial Demo Shop, 1 Garden Lane, 10115 Berlin", description="Shown in each footer.")
     public_url: str = Field("http://127.0.0.1:8025", description="Where people reach the public web app.")
-    secret: SecretStr | None = Field(None, description="Signs unsubscribe links. Default: generated once into <home>.")
+    secret: SecretStr | None = Field(None, description="Signs unsubscribe links. Default: generated once, beside the ledger.")
 
     @field_validator("timezone")
     @classmethod
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_dir(self) -> Path:
-        """Frozen decisions, the embedded ledger and the hand-off journals. Precious: back it up."""
+        """Frozen decisions, the embedded ledger, hand-off journals, the secret of links. Precious: back it up."""
         return self.home / "ledger"
 
     @property

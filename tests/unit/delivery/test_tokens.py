@@ -43,14 +43,16 @@ def test_the_secret_is_made_once_for_its_owner_only(tmp_path):
     secret = signing_secret(settings)
     assert len(secret) >= 48
     assert signing_secret(settings) == secret
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+    beside_the_ledger = tmp_path / "ledger" / "secret"  # so that it is in its backup
+    assert beside_the_ledger.stat().st_mode & 0o777 == 0o600
+    assert list(beside_the_ledger.parent.iterdir()) == [beside_the_ledger]
 
 
 def test_a_secret_from_the_settings_wins_and_must_be_long_enough(tmp_path):
     assert signing_secret(settings_in(tmp_path, secret="0123456789abcdef")) == b"0123456789abcdef"
     with pytest.raises(BadConfig, match="PERENNIAL_SECRET is too short"):
         signing_secret(settings_in(tmp_path, secret="short"))
-    (tmp_path / "secret").write_text("\n")
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "secret").write_text("\n")
     with pytest.raises(BadConfig, match="secret is too short"):
         signing_secret(settings_in(tmp_path))
