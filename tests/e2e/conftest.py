@@ -13,5 +13,5 @@ def scheduler(airflow, home, monkeypatch):
 def home(tmp_path, monkeypatch):
     """An empty home and the demo clock, as every task of the test sees them."""
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
-    monkeypatch.setenv("PERENNIAL_NOW", "2026-02-01T12:00:00+01:00")
+    monkeypatch.setenv("PERENNIAL_NOW", "2026-02-01T23:00:00+01:00")
     return tmp_path

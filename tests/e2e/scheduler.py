@@ -39,11 +39,11 @@ class Scheduler:
 
     def run_day(self, day: date, origin: Origin = Origin.DEMO) -> dict[str, Any]:
         """
-        Run the chain for `day` on the morning after it, and return what each task returned, by `dag.task[index]`.
+        Run the chain for `day` on the evening after it, and return what each task returned, by `dag.task[index]`.
 
         Raises ChainFailed, with the failed tasks and their errors.
         """
-        chain = self._chain(self._morning_after(day))
+        chain = self._chain(self._evening_after(day))
         chain.run_day(day, origin)
         return chain.results()
 
@@ -92,10 +92,10 @@ class Scheduler:
     def _chain(self, settings: Settings) -> Chain:
         return Chain(settings, self.lines.append, self.work, poll=0)
 
-    def _morning_after(self, day: date) -> Settings:
+    def _evening_after(self, day: date) -> Settings:
         settings = load_settings()
-        morning = datetime.combine(day + timedelta(days=1), time(12), settings.zone)
-        self.monkeypatch.setenv("PERENNIAL_NOW", morning.isoformat())
+        evening = datetime.combine(day + timedelta(days=1), time(23), settings.zone)
+        self.monkeypatch.setenv("PERENNIAL_NOW", evening.isoformat())
         return load_settings()
 
 

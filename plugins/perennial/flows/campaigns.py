@@ -15,7 +15,7 @@ from perennial.campaigns.names import first_name
 from perennial.flows.day_order import is_outdated
 from perennial.flows.mirror import DECISIONS, mirror_ledger
 from perennial.flows.tables import build_schema, open_tables
-from perennial.foundation.days import Run
+from perennial.foundation.days import Run, zone_of
 from perennial.foundation.settings import Settings
 from perennial.ledger import Ledger, NewCampaignRun, NewMessage, NewTemplate, open_ledger
 from perennial.templates.compile import compile_template
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _OUTBOX_SQL = """
 select
     plan.customer_id, plan.arm, plan.variant, customers.email as address, customers.name, audience.locale,
+    audience.timezone,
     audience.tier, audience.previous_tier, audience.next_tier, audience.points_balance, audience.points_to_next_tier,
     audience.favourite_category, audience.recency_days, audience.orders
 from campaigns.plan as plan
@@ -36,7 +37,10 @@ where plan.campaign = $campaign and plan.reason = 'send'
 order by plan.customer_id
 """
 OUTBOX = pa.schema(
-    {name: pa.string() for name in ("customer_id", "address", "locale", "arm", "variant", "template_hash", "context")}
+    {
+        name: pa.string()
+        for name in ("customer_id", "address", "locale", "timezone", "arm", "variant", "template_hash", "context")
+    }
 )
 
 
@@ -112,6 +116,7 @@ def _freeze(
             "customer_id": row["customer_id"],
             "address": row["address"],
             "locale": campaign.locale_for(row["locale"]),
+            "timezone": row["timezone"],
             "arm": row["arm"],
             "variant": row["variant"],
             "template_hash": hashes[campaign.locale_for(row["locale"]), row["variant"]],
@@ -173,15 +178,15 @@ def _messages(
     campaign: Campaign, occurrence: str, outbox: pa.Table, run: Run, settings: Settings
 ) -> Iterator[NewMessage]:
     send_at = campaign.file.send_at or load_contact_policy(settings).send_at
-    not_before = datetime.combine(run.send_day, send_at.local_time, settings.zone).astimezone(UTC)
     for batch in outbox.to_batches(max_chunksize=1_000):
         for row in batch.to_pylist():
             context = json.loads(row.pop("context"))
+            zone = zone_of(row.pop("timezone"), settings)
             yield NewMessage(
                 **row,
                 occurrence=occurrence,
                 purpose=campaign.file.purpose,
                 topic=campaign.file.topic,
                 context=context,
-                not_before=not_before,
+                not_before=datetime.combine(run.send_day, send_at.local_time, zone).astimezone(UTC),
             )

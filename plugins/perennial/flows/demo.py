@@ -23,7 +23,7 @@ from perennial.ledger import EventKind, NewEvent, open_ledger
 
 log = logging.getLogger(__name__)
 
-_MORNING = time(12)  # the demo clock: after every send time of the day
+_EVENING = time(23)  # the demo clock: after the day's send times from Shanghai to Los Angeles
 
 
 def build(
@@ -100,5 +100,5 @@ def answer_mail(settings: Settings, day: date) -> dict[str, int]:
 def _set_clock(settings: Settings, day: date) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     new = settings.demo_clock.with_suffix(".new")
-    new.write_text(datetime.combine(day, _MORNING, settings.zone).isoformat())
+    new.write_text(datetime.combine(day, _EVENING, settings.zone).isoformat())
     new.replace(settings.demo_clock)

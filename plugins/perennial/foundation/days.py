@@ -1,8 +1,9 @@
 """Business days, the clock, and what a run of one day is. Nothing else asks what time it is."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -18,9 +19,12 @@ def yesterday(settings: Settings) -> date:
     return current_time(settings).astimezone(settings.zone).date() - timedelta(days=1)
 
 
-def end_of(day: date, settings: Settings) -> datetime:
-    """The first moment after `day` in the business time zone, in UTC. Windows are half-open: `[from, to)`."""
-    return datetime.combine(day + timedelta(days=1), time(), settings.zone).astimezone(UTC)
+def zone_of(name: str | None, settings: Settings) -> ZoneInfo:
+    """A person's time zone; the business's where theirs is not known."""
+    try:
+        return ZoneInfo(name) if name else settings.zone
+    except (ValueError, KeyError, OSError):
+        return settings.zone
 
 
 class Origin(StrEnum):

@@ -49,7 +49,9 @@ class Settings(BaseSettings):
     sender: str = Field("Perennial Demo Shop <hello@shop.example>", description="The From header.")
     postal_address: str = Field("Perennial Demo Shop, 1 Garden Lane, 10115 Berlin", description="Shown in each footer.")
     public_url: str = Field("http://127.0.0.1:8025", description="Where people reach the public web app.")
-    secret: SecretStr | None = Field(None, description="Signs unsubscribe links. Default: generated once, beside the ledger.")
+    secret: SecretStr | None = Field(
+        None, description="Signs unsubscribe links. Default: generated once, beside the ledger."
+    )
 
     @field_validator("timezone")
     @classmethod
