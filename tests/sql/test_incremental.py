@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from conftest import SETTINGS, insert, memory
 from perennial.contracts import load_contracts
 from perennial.flows.mirror import create_mirrors
 from perennial.flows.raw_tables import create_raw_tables
 from perennial.warehouse import Materializer
+from table_bench import SETTINGS, insert, memory
 
 FIRST = date(2026, 3, 1)
 TABLES = {
