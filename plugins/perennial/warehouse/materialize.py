@@ -238,8 +238,9 @@ class Materializer:
             f"select {grain}, count(*) as copies from {table} group by {grain} having count(*) > 1 or {missing} limit 3"
         ).to_pylist()
         if repeated:
+            example = {name: value for name, value in repeated[0].items() if name not in model.pii}
             raise Permanent(
-                f"{model.path}: grain ({grain}) does not hold, for example {repeated[0]}. "
+                f"{model.path}: grain ({grain}) does not hold, for example {example}. "
                 f"The old {model.table} is kept. Correct the SQL, or the data it reads."
             )
 

@@ -100,6 +100,12 @@ class TestGrain:
         assert "'identity': 'ref:1', 'copies': 2" in message
         assert shop.rows("core.identities") == [("ref:1", "1")]
 
+    def test_personal_data_is_not_named(self, shop):
+        shop.rewrite("core.identities", "-- pii:     none", "-- pii:     identity")
+        shop.execute("insert into raw.claims values ('email:anna@shop.example', '1'), ('email:anna@shop.example', '2')")
+        with pytest.raises(Permanent, match=r"does not hold, for example \{'copies': 2\}"):
+            shop.run(MONDAY)
+
     def test_a_key_that_is_null_is_refused_too(self, shop):
         shop.execute("insert into raw.claims values (null, '1')")
         with pytest.raises(Permanent, match="'identity': None"):
