@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import count
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -162,7 +162,21 @@ RUNS = st.tuples(
 )
 
 
-@given(st.lists(RUNS, min_size=2, max_size=3))
+def line(order, age, **other):
+    told = {"who": {"email": "ada@example.com"}, "quantity": Decimal("1"), "status": "completed"} | other
+    return (order, "1", age, told["who"], "fern", told["quantity"], Decimal("9.99"), None, told["status"], None)
+
+
+EVERYDAY = [
+    ([("order_lines", "a", [line("o1", 0), line("o2", -1)])], 1, None, []),
+    ([("customers", "x", [("1", "ada@example.com")])], 1, 12, [("order_lines", "b", [line("o3", 3)])]),
+    ([("products", "z", [("fern", "plants", Decimal("4"))])], 1, None, []),
+    ([("order_lines", "a", [line("o1", 2, status="returned")])], 1, 2, []),
+]
+
+
+@example(runs=EVERYDAY)  # a known person, a late order, a new product, and a file that comes again
+@given(runs=st.lists(RUNS, min_size=2, max_size=3))
 @hypothesis_settings(max_examples=6, deadline=None)
 def test_day_by_day_equals_all_at_once(bench, runs):
     daily, whole, day = Shop(bench), Shop(bench), FIRST

@@ -14,7 +14,7 @@ select
     interactions.sku,
     interactions.value,
     interactions.rating,
-    interactions.comment,
+    interactions.text as comment,
     interactions.ticket_id
 from staging.interactions as interactions
 left join core.identities as identities on interactions.identity = identities.identity

@@ -39,6 +39,7 @@ class Column(Document):
 
     type: Literal["text", "integer", "number", "quantity", "money", "price", "timestamp", "date", "boolean", "json"]
     required: bool = False
+    pii: bool = Field(default=False, description="Personal data: it stays out of published tables.")
 
     @property
     def sql_type(self) -> str:
@@ -70,6 +71,7 @@ class Contract:
     key: tuple[str, ...]
     numbered_by: str | None
     dated_by: str | None
+    touches: dict[str, str]
     columns: dict[str, Column]
     expectations: tuple[Expectation, ...]
 
@@ -93,6 +95,7 @@ class _ContractFile(Document):
     key: tuple[str, ...] = Field(min_length=1)
     numbered_by: str | None = None
     dated_by: str | None = None
+    touches: dict[str, str] = Field(min_length=1)
     columns: dict[str, Column] = Field(min_length=1)
     expectations: tuple[Expectation, ...] = ()
 
@@ -119,6 +122,7 @@ def load_contract(name: str, settings: Settings) -> Contract:
         key=written.key,
         numbered_by=written.numbered_by,
         dated_by=written.dated_by,
+        touches=dict(written.touches),
         columns=dict(written.columns),
         expectations=present + written.expectations,
     )

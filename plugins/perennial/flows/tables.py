@@ -10,6 +10,8 @@ import pyarrow as pa
 from perennial.campaigns.contact_policy import load_contact_policy
 from perennial.campaigns.definition import Campaign, load_campaigns
 from perennial.churn.rules import load_churn_rules
+from perennial.contracts import Contract, load_contracts
+from perennial.contracts.staging import GRAIN, staging_keys, staging_sql
 from perennial.foundation.days import Run
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -32,19 +34,20 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
     """Every model by table, each after those it reads; raises BadConfig naming file and problem."""
     due = [campaign for campaign in load_campaigns(settings) if campaign.is_due(run.send_day)]
     written = [
+        *(_staging(contract) for contract in load_contracts(settings).values()),
         written_model(
             "segments.membership",
             compile_segments(load_segments(settings)),
-            sentence="Who is in which segment of the rule book. One row per segment and customer.",
-            grain=("segment", "customer_id"),
-            path=settings.include / "rules" / "segments.yaml",
+            settings.include / "rules" / "segments.yaml",
+            "Who is in which segment of the rule book. One row per segment and customer.",
+            ("segment", "customer_id"),
         ),
         written_model(
             "campaigns.candidates",
             candidates_sql(due),
-            sentence="Who is considered by each campaign due on the send day. One row per campaign and customer.",
-            grain=("campaign", "customer_id"),
-            path=settings.include / "templates",
+            settings.include / "templates",
+            "Who is considered by each campaign due on the send day. One row per campaign and customer.",
+            ("campaign", "customer_id"),
         ),
     ]
     models = read_models(settings.include / "sql", written)
@@ -57,6 +60,18 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
                 f"{model.path}: {model.table} may not read {', '.join(wrong)}: data flows {' -> '.join(SCHEMAS)}."
             )
     return models
+
+
+def _staging(contract: Contract) -> Model:
+    return written_model(
+        f"staging.{contract.name}",
+        staging_sql(contract),
+        contract.path,
+        f"{contract.description} All that was accepted and has happened by the day. One row per row landed.",
+        GRAIN,
+        staging_keys(contract),
+        tuple(name for name, column in contract.columns.items() if column.pii),
+    )
 
 
 def candidates_sql(campaigns: list[Campaign]) -> str:

@@ -146,15 +146,28 @@ def read_model(path: Path) -> Model:
         pii=tuple(name for name in _names(header["pii"]) if name != "none"),
         query=_parse(path, text),
     )
+    return _checked(model)
+
+
+def _checked(model: Model) -> Model:
     problems = list(_problems(model))
     if problems:
-        raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+        raise BadConfig("\n".join(f"{model.path}: {problem}" for problem in problems))
     return model
 
 
-def written_model(table: str, sql: str, *, sentence: str, grain: tuple[str, ...], path: Path) -> Model:
-    """A table whose SELECT is written from a rule book at `path`; rebuilt each time."""
-    return Model(table, path, sentence, grain, "rebuild", {}, (), _parse(path, sql))
+def written_model(
+    table: str,
+    sql: str,
+    path: Path,
+    sentence: str,
+    grain: tuple[str, ...],
+    keys: Mapping[str, str] | None = None,
+    pii: tuple[str, ...] = (),
+) -> Model:
+    """A table whose SELECT is written from the file at `path`; refreshed by the first of its `keys`, if it has any."""
+    refresh = f"replace_{next(iter(keys))}" if keys else "rebuild"
+    return _checked(Model(table, path, sentence, grain, refresh, keys or {}, pii, _parse(path, sql)))
 
 
 def _parse(path: Path, text: str) -> exp.Query:
