@@ -1,0 +1,82 @@
+"""
+The `staging` table of a contract: every accepted row that has happened by the day, and what became of it.
+
+Several rows may speak of the same thing (`_key`): the last one in the newest version of the last file is current; rows
+equal to it are duplicates, others superseded. Files are ordered by name, not by arrival: the order in which they come
+does not matter. Rows dated after the day wait for it.
+"""
+
+from collections.abc import Iterable
+
+from perennial.contracts.contract import Contract
+
+GRAIN = ("_source", "_file", "_version", "_row")
+_LINEAGE = (*GRAIN, "_batch_id", "_key")
+_NEWEST_FIRST = "is_newest_version desc, _file desc, _row desc, _source desc, _version desc"
+
+# Who a row is about, by the strongest identifier it has: column -> identity.
+_IDENTITIES = {
+    "customer_ref": "'ref:' || customer_ref",
+    "email": "'email:' || lower(email)",
+    "phone": "'phone:' || phone",
+}
+
+
+def staging_sql(contract: Contract) -> str:
+    """One portable SELECT from `raw.<contract>`: its columns, `identity` if it tells who, `fate`, where it came from."""
+    columns = [*contract.columns, *contract.date_columns]
+    identity = _identity(contract)
+    return f"""
+with files as (
+    select source, file, max(version) as version
+    from raw.files
+    where status = 'loaded'
+    group by source, file
+),
+
+landed as (
+    select
+        {_list(f"landed.{column}" for column in (*columns, *_LINEAGE, "_hash"))},
+        case when landed._version = files.version then 1 else 0 end as is_newest_version
+    from raw.{contract.name} as landed
+    inner join files on landed._source = files.source and landed._file = files.file
+    where landed._day is null or landed._day <= $day
+),
+
+ranked as (
+    select
+        {_list((*columns, *_LINEAGE, "_hash", "is_newest_version"))},
+        row_number() over (partition by _key order by {_NEWEST_FIRST}) as place,
+        first_value(_hash) over (partition by _key order by {_NEWEST_FIRST}) as current_hash
+    from landed
+)
+
+select
+    {_list(columns)},
+    {f"{identity} as identity," if identity else ""}
+    case
+        when is_newest_version = 0 then 'superseded'
+        when place = 1 then 'current'
+        when _hash = current_hash then 'duplicate'
+        else 'superseded'
+    end as fate,
+    {_list(_LINEAGE)}
+from ranked
+"""
+
+
+def staging_keys(contract: Contract) -> dict[str, str]:
+    """The touched sets that the table feeds -> its columns; by the first of them it is refreshed."""
+    sightings = {"sightings": "identity"} if _identity(contract) else {}
+    return {**contract.touches, **sightings, "files": "_file"}
+
+
+def _identity(contract: Contract) -> str | None:
+    cases = [
+        f"when {column} is not null then {sql}" for column, sql in _IDENTITIES.items() if column in contract.columns
+    ]
+    return f"case {' '.join(cases)} end" if "customer_ref" in contract.columns else None
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
