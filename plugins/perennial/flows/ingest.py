@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from perennial.contracts import load_contracts
+from perennial.flows.day_order import is_outdated
 from perennial.flows.raw_tables import CHECKS, FILES, as_arrow, create_raw_tables
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
@@ -52,7 +53,8 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
     """
     Bring every landed file that is not in the warehouse yet (and had landed by `known_at`) through the gate.
 
-    Each source is one transaction. Returns by source: files seen, rows landed, accepted, quarantined and held, and
+    A day older than the newest one that was begun loads nothing: its files are left to the next run, as a rebuild would
+    do. Each source is one transaction. Returns by source: files seen, rows landed, accepted, quarantined and held, and
     files refused or duplicate. Refused files are recorded, logged and tried again when their source or contract file
     changes; they stop the run only if a required source brought nothing else.
 
@@ -61,6 +63,8 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
     sources = load_sources(settings)
     contracts = load_contracts(settings)
     with open_warehouse(settings) as warehouse:
+        if is_outdated(run, warehouse):
+            return {}
         create_raw_tables(warehouse, contracts.values())
         figures = {name: _Loader(warehouse, source, run, settings).load(known_at) for name, source in sources.items()}
         failed = [name for name, source in sources.items() if source.required and _newest_failed(warehouse, name)]
