@@ -23,7 +23,7 @@ _IDENTITIES = {
 
 
 def staging_sql(contract: Contract) -> str:
-    """One portable SELECT from `raw.<contract>`: its columns, `identity` if it tells who, `fate`, where it came from."""
+    """A SELECT from `raw.<contract>`: its columns, `identity` if it tells who, `fate`, where the row came from."""
     columns = [*contract.columns, *contract.date_columns]
     identity = _identity(contract)
     return f"""
