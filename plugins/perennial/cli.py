@@ -99,7 +99,7 @@ def validate(context: typer.Context) -> None:
         except PerennialError as error:
             failed += 1
             console.print(f"[red]wrong[/]   {name}:")
-            console.print(f"        {error}", markup=False)
+            console.print(f"        {error}", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

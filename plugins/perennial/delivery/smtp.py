@@ -171,7 +171,10 @@ class SmtpProvider:
             except (smtplib.SMTPNotSupportedError, ssl.SSLCertVerificationError) as error:
                 raise BadConfig(f"{self._target}: {error} See PERENNIAL_SMTP_SECURITY.") from error
             except (smtplib.SMTPException, OSError) as error:
-                raise Retryable(f"{self._target} cannot be reached: {error}") from error
+                raise Retryable(
+                    f"{self._target} cannot be reached: {error}. Mail waits and is tried again; "
+                    "see PERENNIAL_SMTP_HOST and PERENNIAL_SMTP_PORT."
+                ) from error
         return self._server
 
     def _connect(self) -> smtplib.SMTP:

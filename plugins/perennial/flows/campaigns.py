@@ -14,12 +14,13 @@ from perennial.campaigns.definition import Campaign, load_campaigns
 from perennial.campaigns.names import first_name
 from perennial.flows.day_order import is_outdated
 from perennial.flows.mirror import DECISIONS, mirror_ledger
-from perennial.flows.tables import build_schema, open_tables
+from perennial.flows.tables import build_schema, open_tables, rule_tables
 from perennial.foundation.days import Run, zone_of
 from perennial.foundation.settings import Settings
 from perennial.ledger import Ledger, NewCampaignRun, NewMessage, NewTemplate, open_ledger
 from perennial.templates.compile import compile_template
 from perennial.templates.context import Product, RenderContext
+from perennial.templates.lint import require_sound
 from perennial.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
     with open_tables(run, settings) as (warehouse, materializer):
         if is_outdated(run, warehouse):
             return {}
+        for table, rows in rule_tables(settings).items():  # campaign files may have changed since the refresh
+            materializer.load_rules(table, rows)
         mirror_ledger(warehouse, settings)
         build_schema("campaigns", materializer)
         if not run.origin.may_queue:
@@ -69,6 +72,7 @@ def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
         with open_ledger(settings) as ledger:
             frozen = {found.campaign for found in ledger.campaign_runs(send_day=run.send_day)}
             todo = [c for c in load_campaigns(settings) if c.is_due(run.send_day) and c.id not in frozen]
+            require_sound(todo)  # a mail that cannot be written would be frozen, and lost
             templates = [template for campaign in todo for template in _templates(campaign)]
             runs = [_freeze(campaign, run, warehouse, ledger, templates, settings) for campaign in todo]
             ledger.freeze(runs, templates, run.origin)

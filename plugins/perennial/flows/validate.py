@@ -6,11 +6,10 @@ from perennial.campaigns.definition import load_campaigns
 from perennial.contracts import load_contracts
 from perennial.flows.tables import all_models, rule_tables
 from perennial.foundation.days import Origin, Run, yesterday
-from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.segments.definitions import load_segments
 from perennial.sources import load_sources
-from perennial.templates.lint import lint
+from perennial.templates.lint import require_sound
 
 Check = tuple[str, Callable[[], str]]
 
@@ -27,7 +26,5 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 def _campaigns(settings: Settings) -> str:
     campaigns = load_campaigns(settings)
-    problems = [f"{campaign.folder}: {problem}" for campaign in campaigns for problem in lint(campaign)]
-    if problems:
-        raise BadConfig("\n".join(problems))
+    require_sound(campaigns)
     return f"{len(campaigns)} campaigns, {sum(len(campaign.locales) for campaign in campaigns)} translations"

@@ -57,7 +57,8 @@ def run_of(day: date, settings: Settings, origin: Origin | None = None) -> Run:
     """
     The run of `day`; without an origin it is live (or demo) for the clock's yesterday and a replay otherwise.
 
-    Raises BadConfig for a day that is not over, and for a live run of a day other than yesterday.
+    Raises BadConfig for a day that is not over, for a live run of a day other than yesterday, and for one under the
+    demo clock.
     """
     newest = yesterday(settings)
     if day > newest:
@@ -65,6 +66,11 @@ def run_of(day: date, settings: Settings, origin: Origin | None = None) -> Run:
     if origin is None:
         sending = Origin.DEMO if settings.now else Origin.LIVE
         origin = sending if day == newest else Origin.REPLAY
+    if origin is Origin.LIVE and settings.now:
+        raise BadConfig(
+            f"Under the demo clock (PERENNIAL_NOW, or {settings.demo_clock}) no run is live: leave the origin out, or "
+            "take the clock away to send for real."
+        )
     if origin.may_queue and day != newest:
         raise BadConfig(f"Only the clock's yesterday ({newest}) can be run {origin}; run {day} as backfill or replay.")
     return Run(day, origin)

@@ -1,6 +1,6 @@
 """YAML files read into frozen models, with errors that name file, field and value."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,13 +27,24 @@ def _mapping_without_repeats(loader: _StrictLoader, node: yaml.MappingNode) -> d
     seen: set[object] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node)
+        if not isinstance(key, Hashable):  # such as the mapping that an unquoted {{ … }} is
+            continue  # refused below
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is written twice", key_node.start_mark)
         seen.add(key)
     return yaml.CSafeLoader.construct_mapping(loader, node, deep=True)
 
 
+def _date(loader: _StrictLoader, node: yaml.ScalarNode) -> object:
+    try:
+        return yaml.CSafeLoader.construct_yaml_timestamp(loader, node)
+    except ValueError as error:
+        problem = f"{node.value} is not a date: {error}"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping_without_repeats)
+_StrictLoader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 
 
 def read_document(path: Path, model: type[D]) -> D:
@@ -49,7 +60,8 @@ def read_document(path: Path, model: type[D]) -> D:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise BadConfig(f"{path}: expected a mapping of fields at the top, got {type(content).__name__}.")
+        found = "nothing" if content is None else type(content).__name__
+        raise BadConfig(f"{path}: expected a mapping of fields at the top, got {found}.")
     try:
         return model.model_validate(content)
     except ValidationError as error:

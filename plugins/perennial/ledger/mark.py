@@ -69,6 +69,6 @@ def _parse(content: bytes, path: Path) -> Mark | None:
         return Mark(ledger_id, int(revision))
     except ValueError as error:
         raise Permanent(
-            f"{path}: not a ledger mark. If the ledger is the newest one, run `perennial ledger reconcile`, "
-            "which writes the mark anew."
+            f"{path}: not a ledger mark. If the ledger is the newest one, run `perennial ledger reconcile "
+            "--by <your name>`, which writes the mark anew."
         ) from error

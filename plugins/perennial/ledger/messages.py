@@ -106,8 +106,8 @@ class Messages(Store):
             raise Permanent(f"A {run.origin} run queues no mail: only a live run does ({campaign}, day {run.day}).")
         if run.origin is Origin.DEMO and provider != "mailbox":
             raise Permanent(
-                f"A demo run sends to the local mailbox only, not by {provider!r}: unset PERENNIAL_NOW to send for "
-                "real, or set PERENNIAL_DELIVERY=mailbox."
+                f"A demo run sends to the local mailbox only, not by {provider!r}: set PERENNIAL_DELIVERY=mailbox, or "
+                f"take the demo clock (PERENNIAL_NOW, or {self._settings.demo_clock}) away to send for real."
             )
         added, remaining = 0, iter(rows)
         while batch := list(islice(remaining, _QUEUE_BATCH)):

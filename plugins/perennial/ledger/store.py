@@ -134,8 +134,8 @@ class Store:
     def _behind(self) -> Permanent:
         return Permanent(
             f"The ledger {self._engine.url!r} is older than its mark {self._mark_path}: an old copy was put back, and "
-            "it has forgotten what it sent. Put the newest ledger in place, or run `perennial ledger reconcile` to go "
-            "on with this one; until then nothing is queued or sent."
+            "it has forgotten what it sent. Put the newest ledger in place, or run `perennial ledger reconcile "
+            "--by <your name>` to go on with this one; until then nothing is queued or sent."
         )
 
     def _now(self) -> datetime:

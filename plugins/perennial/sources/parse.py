@@ -79,13 +79,13 @@ def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, sett
         raise BadData(
             f"Source {source.name}, file {entry.file}: {landed} is gone. Restore the landing from its backup."
         )
-    name = f"source {source.name}, file {entry.file}"
-    path = decompress(landed, entry.file, scratch.folder / f"{number}.plain")
+    name = f"Source {source.name}, file {entry.file}"
+    path = decompress(landed, name, scratch.folder / f"{number}.plain")
     if source.format == "parquet":
         header = _parquet_header(path, name)
         check_header(source, entry.file, header)
         return Readable(number, entry.file, path, header)
-    path = plain_text(path, entry.file, source.encodings, scratch.folder / f"{number}.utf8")
+    path = plain_text(path, name, source.encodings, scratch.folder / f"{number}.utf8")
     if source.format == "jsonl":
         return Readable(number, entry.file, path, ("line",))
     if source.delimiter == "whitespace":

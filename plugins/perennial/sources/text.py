@@ -60,7 +60,10 @@ def plain_text(path: Path, name: str, encodings: tuple[str, ...], target: Path) 
         if problem is None:
             return result
         problems.append(f"{encoding}: {problem}")
-    raise BadData(f"{name}: not readable as text ({'; '.join(problems)}). Nothing of it was loaded.")
+    raise BadData(
+        f"{name}: not readable as text ({'; '.join(problems)}). Nothing of it was loaded; deliver it as text, or add "
+        "its encoding to the source's `encodings`."
+    )
 
 
 def _problem(path: Path, encoding: str, target: Path | None) -> str | None:

@@ -1,7 +1,7 @@
-"""What can be wrong with a campaign's mails before anybody gets one. `perennial validate` runs it."""
+"""What can be wrong with a campaign's mails before anybody gets one. `perennial validate` and planning run it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from perennial.campaigns.definition import Campaign
 from perennial.foundation.errors import BadConfig
@@ -18,6 +18,13 @@ _ACTIVE = re.compile(
 _ADDRESS = re.compile(r"\s(href|src|background)\s*=\s*\"([^\"]*)\"", re.IGNORECASE)
 _SAFE_ADDRESS = re.compile(r"https?://|mailto:|tel:|#|\{\{-?\s*(\w+\.)?(\w+_)?url\s*-?\}\}")
 _IMAGE_WITHOUT_ALT = re.compile(r"<img\b(?![^>]*\salt=)[^>]*>", re.IGNORECASE)
+
+
+def require_sound(campaigns: Iterable[Campaign]) -> None:
+    """Raise BadConfig with everything that `lint` finds in these campaigns."""
+    problems = [f"{campaign.folder}: {problem}" for campaign in campaigns for problem in lint(campaign)]
+    if problems:
+        raise BadConfig("\n".join(problems))
 
 
 def lint(campaign: Campaign) -> list[str]:
