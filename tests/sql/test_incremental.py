@@ -168,10 +168,10 @@ def line(order, age, **other):
 
 
 EVERYDAY = [
-    ([("order_lines", "a", [line("o1", 0), line("o2", -1)])], 1, None, []),
+    ([("order_lines", "a", [line("o1", 0), line("o2", -1)]), ("order_lines", "c", [line("o4", 0)])], 1, None, []),
     ([("customers", "x", [("1", "ada@example.com")])], 1, 12, [("order_lines", "b", [line("o3", 3)])]),
     ([("products", "z", [("fern", "plants", Decimal("4"))])], 1, None, []),
-    ([("order_lines", "a", [line("o1", 2, status="returned")])], 1, 2, []),
+    ([("order_lines", "c", [line("o4", 4, status="returned")])], 1, 2, []),
 ]
 
 
