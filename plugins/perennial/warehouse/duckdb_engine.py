@@ -9,7 +9,7 @@ from typing import Self
 import duckdb
 import pyarrow as pa
 
-from perennial.foundation.errors import Retryable
+from perennial.foundation.errors import BadConfig, Retryable
 from perennial.foundation.settings import Settings
 from perennial.warehouse.lock import writer_lock
 
@@ -174,7 +174,10 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 
 def _path(settings: Settings) -> Path:
-    return Path(settings.warehouse_url.removeprefix("duckdb:///"))
+    scheme, _, path = settings.warehouse_url.partition(":///")
+    if scheme != "duckdb" or not path:  # the rest of another URL may hold a password: it is not repeated
+        raise BadConfig("PERENNIAL_WAREHOUSE must name a DuckDB file, as duckdb:///<path>.")
+    return Path(path)
 
 
 def _lock_path(path: Path) -> Path:

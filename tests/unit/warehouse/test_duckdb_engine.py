@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
+from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import load_settings
-from perennial.warehouse import Warehouse
+from perennial.warehouse import Warehouse, open_warehouse
 
 
 @pytest.fixture
@@ -100,3 +101,13 @@ def test_buckets_are_even(warehouse):
     counts = warehouse.query(sql)["n"].to_pylist()
     assert len(counts) == 4
     assert min(counts) > 900
+
+
+@pytest.mark.parametrize("url", ["postgresql://someone:tulips@db.example/shop", "warehouse.duckdb", "duckdb:///"])
+def test_a_warehouse_that_is_no_duckdb_file_is_refused_and_no_password_told(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(home=tmp_path / "home", warehouse=url)
+    with pytest.raises(BadConfig, match="must name a DuckDB file") as error, open_warehouse(settings):
+        pass
+    assert "tulips" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
