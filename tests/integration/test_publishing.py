@@ -176,6 +176,14 @@ def test_publishing_again_changes_nothing(home):
     assert (latest(home) / "manifest.json").read_bytes() == manifest
 
 
+def test_a_campaign_added_after_the_refresh_is_planned(home, tmp_path):
+    include = tmp_path / "include"
+    shutil.copytree(home.include, include)
+    shutil.copytree(include / "templates" / "win_back", include / "templates" / "spring")
+    planned = campaigns.plan(run_of(DAY, home), home.model_copy(update={"include": include}))
+    assert sum(planned["spring"].values()) == sum(planned["win_back"].values()) > 0
+
+
 def test_older_day_leaves_the_newer_publication(home):
     before = latest(home)
     figures = publish.publish(Run(date(2026, 1, 30), Origin.BACKFILL), home)
