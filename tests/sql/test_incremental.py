@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import count
 
+import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -175,9 +176,10 @@ EVERYDAY = [
 ]
 
 
+@pytest.mark.slow
 @example(runs=EVERYDAY)  # a known person, a late order, a new product, and a file that comes again
 @given(runs=st.lists(RUNS, min_size=2, max_size=3))
-@hypothesis_settings(max_examples=6, deadline=None)
+@hypothesis_settings(max_examples=4, deadline=None)
 def test_day_by_day_equals_all_at_once(bench, runs):
     daily, whole, day = Shop(bench), Shop(bench), FIRST
     for files, days, killed_after, meanwhile in runs:

@@ -50,7 +50,7 @@ def orders(draw):
 
 
 @given(st.lists(orders(), min_size=1, max_size=6), st.lists(rules(), min_size=1, max_size=3))
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 def test_refunds_never_take_more_than_the_sale_gave(bench, sold, book):
     lines = [line | {"line_id": f"{order}-{n}"} for order, rows in enumerate(sold) for n, line in enumerate(rows)]
     rule_rows = [rule | {"rule": f"rule{number}"} for number, rule in enumerate(book)]
@@ -74,7 +74,7 @@ BUYERS = st.tuples(st.integers(0, 400), st.integers(1, 8), st.integers(-2_000, 5
 
 
 @given(st.lists(BUYERS, min_size=1, max_size=40))
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 def test_rfm_scores_rise_with_what_they_score(bench, buyers):
     purchases = [
         {
