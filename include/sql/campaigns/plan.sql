@@ -116,6 +116,15 @@ consented as (
     group by candidates.campaign, candidates.customer_id
 ),
 
+promised as (
+    select distinct decisions.campaign, decisions.customer_id
+    from campaigns.decisions as decisions
+    inner join rules.campaigns as books on decisions.campaign = books.campaign
+    where decisions.send_day = cast($day + interval 1 day as date)
+        and decisions.reason = 'send'
+        and books.purpose = 'promotional'
+),
+
 judged as (
     select
         candidates.campaign,
@@ -141,6 +150,12 @@ judged as (
                 coalesce(contacted.recent, 0) >= policy.at_most
                 or coalesce(contacted.gap_days, policy.min_gap_days) < policy.min_gap_days
             ) then 'frequency_cap'
+            when candidates.purpose = 'promotional'
+            and exists (
+                select 1
+                from promised
+                where promised.customer_id = candidates.customer_id and promised.campaign <> candidates.campaign
+            ) then 'lower_priority'
             else 'send'
         end as reason
     from candidates

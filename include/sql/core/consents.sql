@@ -25,7 +25,18 @@ with stated as (
         told.recorded_at,
         told.content_hash as statement_id
     from ledger.consents as told
-    inner join core.customers as customers on address_hash(customers.email) = told.address_hash
+    inner join core.customers as customers on told.address_hash = address_hash(customers.email)
+    where told.recorded_date <= $day
+    union all
+    select
+        customers.customer_id,
+        told.channel,
+        coalesce(told.topic, 'all') as topic,
+        told.state,
+        told.recorded_at,
+        told.content_hash as statement_id
+    from ledger.consents as told
+    inner join core.customers as customers on told.customer_ref = customers.customer_id
     where told.recorded_date <= $day
 ),
 

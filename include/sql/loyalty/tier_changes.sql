@@ -1,6 +1,7 @@
 -- Who came into another tier on which day: what each day's run found, against what was found before. One row per change.
 -- The first time a person is seen is a row too (`first`, where the tier of the day before was the same): points that come
--- late restate yesterday's tier as well, so only what was told counts as known.
+-- late restate yesterday's tier as well, so only what was told counts as known. Tiers are compared by name, at their places
+-- in the present rule book: a tier put in between lifts nobody.
 -- grain:   day, customer_id
 -- refresh: history
 -- pii:     none
@@ -8,7 +9,7 @@
 with told as (
     select
         customer_id,
-        to_place,
+        to_tier,
         row_number() over (partition by customer_id order by day desc) as place
     from loyalty.tier_changes
     where day < $day
@@ -18,10 +19,11 @@ compared as (
     select
         tiers.customer_id,
         tiers.tier_place,
-        coalesce(told.to_place, tiers.tier_place_before) as from_place,
+        coalesce(told_tiers.place, tiers.tier_place_before) as from_place,
         told.customer_id is null as is_first
     from loyalty.tiers as tiers
     left join told on tiers.customer_id = told.customer_id and told.place = 1
+    left join rules.tiers as told_tiers on told.to_tier = told_tiers.tier
 )
 
 select

@@ -54,6 +54,7 @@ _MIRRORS: dict[str, tuple[str, str, dict[str, str]]] = {
         {
             "content_hash": "text",
             "address_hash": "text",
+            "customer_ref": "text",
             "channel": "text",
             "topic": "text",
             "state": "text",

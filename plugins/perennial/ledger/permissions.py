@@ -143,7 +143,9 @@ class Permissions(Store):
         """
         now = self._now()
         with self._writing() as connection:
-            query = select(messages.c.address_hash, messages.c.topic).where(messages.c.message_id == message_id)
+            query = select(messages.c.address_hash, messages.c.customer_id, messages.c.topic).where(
+                messages.c.message_id == message_id
+            )
             message = connection.execute(query).one_or_none()
             if message is None:
                 return False
@@ -163,6 +165,7 @@ class Permissions(Store):
                     state="denied",
                     recorded_at=now,
                     address_hash=message.address_hash,
+                    customer_ref=message.customer_id,
                     topic=message.topic,
                     method=method,
                     proof=json.dumps({**proof, "message_id": message_id}, sort_keys=True),
