@@ -68,7 +68,7 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
         create_raw_tables(warehouse, contracts.values())
         figures = {name: _Loader(warehouse, source, run, settings).load(known_at) for name, source in sources.items()}
         failed = [name for name, source in sources.items() if source.required and _newest_failed(warehouse, name)]
-    if failed:
+    if failed and known_at is None:  # a rebuild repeats what was, it does not judge it
         raise BadData(
             f"Every newest file of {', '.join(failed)} was refused or held; the warehouse keeps what it had. "
             "The reasons are in raw.files and in the log above."

@@ -7,6 +7,7 @@ decisions of those days are in the ledger.
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
-from perennial.warehouse import Progress, exchange, open_warehouse
+from perennial.warehouse import Progress, exchange, open_warehouse, writer_lock
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +51,23 @@ def steps(settings: Settings) -> Iterator[Step]:
     if not days:
         raise BadConfig("No day has been run yet: there is nothing to rebuild. Run one: perennial run.")
     scratch = settings.home / "rebuild" / "warehouse.duckdb"
-    scratch.unlink(missing_ok=True)
     beside = settings.model_copy(update={"warehouse": f"duckdb:///{scratch}"})
+    alone = ExitStack()  # two rebuilds at once would exchange each other's half-made files
+    yield "begin", partial(_begin, scratch, alone)
     for day, known_at in days:
         yield from _replay(day, known_at, beside)
-    yield "exchange", partial(_exchange, scratch, settings)
+    yield "exchange", partial(_exchange, scratch, alone, settings)
 
 
-def _exchange(scratch: Path, settings: Settings) -> dict[str, int]:
-    exchange(scratch, settings)
+def _begin(scratch: Path, alone: ExitStack) -> dict[str, int]:
+    alone.enter_context(writer_lock(scratch.parent / "rebuild.lock", timeout=0))
+    scratch.unlink(missing_ok=True)
+    return {}
+
+
+def _exchange(scratch: Path, alone: ExitStack, settings: Settings) -> dict[str, int]:
+    with alone:
+        exchange(scratch, settings)
     return {"warehouses exchanged": 1}
 
 

@@ -25,7 +25,7 @@ def writer_lock(path: Path, timeout: float) -> Iterator[None]:
         lock.acquire(timeout=timeout, poll_interval=0.05)
     except Timeout as error:
         raise Retryable(
-            f"The warehouse {path.with_suffix('')} is being written by another process ({_describe(holder)}); "
+            f"{path.with_suffix('')} is being written by another process ({_describe(holder)}); "
             f"waited {timeout:g} s. Let it finish, or raise PERENNIAL_LOCK_TIMEOUT."
         ) from error
     try:
