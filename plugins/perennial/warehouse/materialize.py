@@ -208,8 +208,8 @@ class Materializer:
         return {model.replaces: model.keys[model.replaces]} if schema == "raw" and model.replaces else model.keys
 
     def _difference(self, old: str, new: str) -> str:
-        """The rows that only one of the two tables has; all rows of both when their columns differ."""
-        if self.warehouse.columns(old) != self.warehouse.columns(new):
+        """The rows that only one of the two tables has; all rows of both when their columns or their order differ."""
+        if list(self.warehouse.columns(old).items()) != list(self.warehouse.columns(new).items()):
             return f"(select * from {old} union all by name select * from {new})"
         added = f"(select * from {new} except select * from {old})"
         removed = f"(select * from {old} except select * from {new})"

@@ -193,6 +193,18 @@ class TestLineage:
         assert shop.rows("customers.totals") == [("1", 10)]
         assert self.how(shop, WEDNESDAY)["core.visits"] == "replaced"
 
+    def test_columns_in_another_order_do_so_too(self, shop):
+        shop.land(("v1", "ref:1", MONDAY, 5))
+        shop.run(MONDAY)
+        shop.rewrite(
+            "core.visits",
+            "visits.visit, identities.customer_id, visits.day, visits.spent as spent",
+            "visits.spent as spent, visits.day, identities.customer_id, visits.visit",
+        )
+        assert self.how(shop, TUESDAY)["core.visits"] == "rebuilt"
+        assert shop.rows("core.visits") == [(5, MONDAY, "1", "v1")]
+        assert shop.rows("customers.totals") == [("1", 5)]
+
     def test_a_changed_comment_changes_nothing(self, shop):
         shop.run(MONDAY)
         shop.rewrite("core.visits", "-- Visits", "-- All the visits")
