@@ -55,7 +55,7 @@ class Scheduler:
 
     def backfill(self, first: date, last: date) -> dict[str, int]:
         """Backfill the days, as the button in Airflow's UI does; return the number of successful runs of each DAG."""
-        from airflow.models.backfill import ReprocessBehavior, _create_backfill
+        from airflow.models.backfill import Backfill, ReprocessBehavior, _create_backfill
         from airflow.models.dagrun import DagRun
         from airflow.utils.session import create_session
 
@@ -76,6 +76,10 @@ class Scheduler:
                 runs = session.query(DagRun.dag_id, DagRun.state).filter(DagRun.id > before).all()
             assert "failed" not in {state for _, state in runs}, runs
             if {state for _, state in runs} == {"success"}:
+                with create_session() as session:  # the scheduler notices the end after half a minute only
+                    session.query(Backfill).filter(Backfill.completed_at.is_(None)).update(
+                        {"completed_at": datetime.now(UTC)}
+                    )
                 return Counter(dag for dag, _ in runs)
 
     def work(self) -> None:
