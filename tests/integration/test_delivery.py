@@ -209,7 +209,7 @@ def _work(settings):
 
 @pytest.mark.slow
 def test_workers_killed_at_random_moments_send_everything_once(tmp_path):
-    total, chance = 300, random.Random(20260201)  # noqa: S311
+    total, chance = 300, random.Random(20260201)
     settings = _filled(tmp_path, total)
     for _ in range(8):
         so_far = len(held_messages(settings.mailbox_dir))
