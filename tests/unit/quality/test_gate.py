@@ -73,6 +73,7 @@ QUARANTINED = [
     ("order_lines", "ordered_at", "2026-02-03 10:00:00+00", "ordered_at_plausible"),
     ("order_lines", "quantity", None, "quantity_present"),
     ("order_lines", "quantity", "0", "quantity_not_zero"),
+    ("order_lines", "quantity", "999999999", "amount_plausible"),
     ("order_lines", "unit_price", None, "unit_price_present"),
     ("order_lines", "unit_price", "-0.01", "unit_price_not_negative"),
     ("order_lines", "status", "lost", "status_known"),
