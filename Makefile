@@ -44,8 +44,8 @@ bench: $(INSTALLED)  ## measure: generator, ingest, first load, daily increment
 	$(BIN)/python benchmarks/day.py
 
 lock: $(INSTALLED)  ## pin requirements/*.in anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --annotation-style line requirements/runtime.in -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --annotation-style line -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line requirements/runtime.in -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
 
 clean:  ## remove .venv, caches and everything the demo wrote (var/: landing and ledger too)
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build

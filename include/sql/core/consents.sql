@@ -1,11 +1,22 @@
 -- What each person last said about being contacted, by channel and topic. One row per customer, channel and topic.
+-- What people told us directly belongs to the address and to the person, so it follows to a new address.
 -- A topic of its own is needed: a consent without a topic counts for the topic `all`. Where two statements carry the same
 -- moment, the denial holds.
 -- grain:   customer_id, channel, topic
 -- refresh: rebuild
 -- pii:     none
 
-with stated as (
+with told_by as (
+    select told.content_hash, customers.customer_id
+    from ledger.consents as told
+    inner join core.customers as customers on told.address_hash = address_hash(customers.email)
+    union
+    select told.content_hash, customers.customer_id
+    from ledger.consents as told
+    inner join core.customers as customers on told.customer_ref = customers.customer_id
+),
+
+stated as (
     select
         identities.customer_id,
         consents.channel,
@@ -18,25 +29,14 @@ with stated as (
     where consents.fate = 'current'
     union all
     select
-        customers.customer_id,
+        told_by.customer_id,
         told.channel,
         coalesce(told.topic, 'all') as topic,
         told.state,
         told.recorded_at,
         told.content_hash as statement_id
     from ledger.consents as told
-    inner join core.customers as customers on told.address_hash = address_hash(customers.email)
-    where told.recorded_date <= $day
-    union all
-    select
-        customers.customer_id,
-        told.channel,
-        coalesce(told.topic, 'all') as topic,
-        told.state,
-        told.recorded_at,
-        told.content_hash as statement_id
-    from ledger.consents as told
-    inner join core.customers as customers on told.customer_ref = customers.customer_id
+    inner join told_by on told.content_hash = told_by.content_hash
     where told.recorded_date <= $day
 ),
 
