@@ -43,9 +43,12 @@ test: $(INSTALLED)  ## everything that `check` does, and all the tests
 bench: $(INSTALLED)  ## measure: generator, ingest, first load, daily increment
 	$(BIN)/python benchmarks/day.py
 
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line
+
 lock: $(INSTALLED)  ## pin requirements/*.in anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line requirements/runtime.in -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(LOCK) requirements/server.in -o requirements/server.txt
+	$(LOCK) -c requirements/server.txt requirements/runtime.in -o requirements/runtime.txt
+	$(LOCK) -c requirements/server.txt requirements/dev.in -o requirements/dev.txt
 
 clean:  ## remove .venv, caches and everything the demo wrote (var/: landing and ledger too)
 	rm -rf .venv var .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build
