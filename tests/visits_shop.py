@@ -117,7 +117,7 @@ class Shop:
         if hasattr(self, "warehouse"):
             self.warehouse.close()
         self.warehouse = Warehouse.connect(self.home / "shop.duckdb", self.settings)
-        self.models = read_models(self.home / "sql")
+        self.models = read_models((self.home / "sql").glob("*/*.sql"))
 
     def close(self):
         self.warehouse.close()
@@ -161,7 +161,7 @@ class Shop:
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
-        self.models = read_models(self.home / "sql")
+        self.models = read_models((self.home / "sql").glob("*/*.sql"))
 
     def mark(self, table, change):
         self.execute(f"update {table} set {change}")

@@ -17,4 +17,4 @@ class ContactPolicy(Document):
 
 def load_contact_policy(settings: Settings) -> ContactPolicy:
     """Raises BadConfig naming file, field and value."""
-    return read_document(settings.include / "rules" / "contact_policy.yaml", ContactPolicy)
+    return read_document(settings.files.file("rules", "contact_policy.yaml"), ContactPolicy)

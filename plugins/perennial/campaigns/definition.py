@@ -135,13 +135,18 @@ class CampaignFile(Document):
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign folder, checked as a whole. `id` is the folder's name, `locales` its folders."""
+    """
+    A campaign folder, checked as a whole.
+
+    `id` is the folder's name, `locales` the names of its folders, `shared` where pieces of all campaigns are looked up.
+    """
 
     id: str
     folder: Path
     file: CampaignFile
     audience: Condition
     locales: tuple[str, ...]
+    shared: tuple[Path, ...]
 
     def is_due(self, send_day: date) -> bool:
         """Whether the schedule names this day."""
@@ -169,12 +174,12 @@ def load_campaigns(settings: Settings) -> tuple[Campaign, ...]:
     Whether the templates themselves are right is for `perennial.templates.lint` to say.
     """
     segments = {segment.name for segment in load_segments(settings)}
-    return tuple(
-        _load(folder, segments) for folder in _visible(settings.include / "templates") if folder.name[0] != "_"
-    )
+    shared = settings.files.shared_templates()
+    folders = _visible(settings.files.whole("templates"))
+    return tuple(_load(folder, segments, shared) for folder in folders if folder.name[0] != "_")
 
 
-def _load(folder: Path, segments: Collection[str]) -> Campaign:
+def _load(folder: Path, segments: Collection[str], shared: tuple[Path, ...]) -> Campaign:
     if not folder.is_dir():
         raise BadConfig(f"{folder}: this folder holds campaign folders and _shared. Move or remove the file.")
     if not re.fullmatch(_NAME, folder.name):
@@ -189,7 +194,7 @@ def _load(folder: Path, segments: Collection[str]) -> Campaign:
         if name not in segments:
             known = ", ".join(sorted(segments))
             raise BadConfig(f"{path}: field audience.exclude: unknown segment {name!r}. Known segments: {known}.")
-    return Campaign(folder.name, folder, file, audience, _check_locales(folder, file))
+    return Campaign(folder.name, folder, file, audience, _check_locales(folder, file), shared)
 
 
 def _check_locales(folder: Path, file: CampaignFile) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """The churn rule book, `include/rules/churn.yaml`."""
 
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from perennial.foundation.documents import Document, read_document
+from perennial.foundation.settings import Settings
 
 
 class ChurnRules(Document):
@@ -23,6 +23,6 @@ class ChurnRules(Document):
         return self
 
 
-def load_churn_rules(include: Path) -> ChurnRules:
+def load_churn_rules(settings: Settings) -> ChurnRules:
     """Raises BadConfig naming file, field and value."""
-    return read_document(include / "rules" / "churn.yaml", ChurnRules)
+    return read_document(settings.files.file("rules", "churn.yaml"), ChurnRules)

@@ -106,9 +106,9 @@ def load_contract(name: str, settings: Settings) -> Contract:
 
     Raises BadConfig naming the file, the field and the value.
     """
-    path = settings.include / "expectations" / f"{name}.yaml"
+    path = settings.files.file("expectations", f"{name}.yaml")
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        known = ", ".join(contract_names(settings)) or "none"
         raise BadConfig(f"{path}: no such contract {name!r}. Known contracts: {known}.")
     written = read_document(path, _ContractFile)
     problems = list(_problems(name, written))
@@ -128,10 +128,14 @@ def load_contract(name: str, settings: Settings) -> Contract:
     )
 
 
+def contract_names(settings: Settings) -> list[str]:
+    """The names of all contracts, sorted; reads no file."""
+    return sorted(path.stem for path in settings.files.files("expectations", "*.yaml"))
+
+
 def load_contracts(settings: Settings) -> dict[str, Contract]:
     """Every contract by name, in the order of the names. Raises BadConfig."""
-    folder = settings.include / "expectations"
-    return {path.stem: load_contract(path.stem, settings) for path in sorted(folder.glob("*.yaml"))}
+    return {name: load_contract(name, settings) for name in contract_names(settings)}
 
 
 def _present(column: str) -> Expectation:

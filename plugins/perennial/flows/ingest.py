@@ -85,7 +85,7 @@ class _Loader:
         self.run = run
         self.settings = settings
         self.ingested_at = current_time(settings)
-        self.rules = _rules_hash(source, settings)
+        self.rules = _rules_hash(source)
         self.judged: dict[tuple[str, int], dict[str, str]] = {}  # (file, version) → status and rules so far
         self.figures = dict.fromkeys(("files", "landed", "accepted", "quarantined", "held", "refused", "duplicate"), 0)
 
@@ -294,6 +294,6 @@ def _chunks(entries: Sequence[Landed]) -> Iterator[list[Landed]]:
         yield chunk
 
 
-def _rules_hash(source: Source, settings: Settings) -> str:
-    written = (settings.include / "sources" / f"{source.name}.yaml").read_bytes() + source.contract.path.read_bytes()
+def _rules_hash(source: Source) -> str:
+    written = source.file.read_bytes() + source.contract.path.read_bytes()
     return hashlib.md5(written, usedforsecurity=False).hexdigest()

@@ -190,7 +190,7 @@ def _tables(models: Mapping[str, Model], run: Run, settings: Settings) -> list[S
     ]
     rfm = [
         {"place": place, "segment": name, "code": str(code)}
-        for place, (name, codes) in enumerate(load_rfm_map(settings.include).segments.items(), start=1)
+        for place, (name, codes) in enumerate(load_rfm_map(settings).segments.items(), start=1)
         for code in codes
     ]
     return [

@@ -38,19 +38,19 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
         written_model(
             "segments.membership",
             compile_segments(load_segments(settings)),
-            settings.include / "rules" / "segments.yaml",
+            settings.files.file("rules", "segments.yaml"),
             "Who is in which segment of the rule book. One row per segment and customer.",
             ("segment", "customer_id"),
         ),
         written_model(
             "campaigns.candidates",
             candidates_sql(due),
-            settings.include / "templates",
+            settings.files.whole("templates"),
             "Who is considered by each campaign due on the send day. One row per campaign and customer.",
             ("campaign", "customer_id"),
         ),
     ]
-    models = read_models(settings.include / "sql", written)
+    models = read_models(settings.files.files("sql", "*/*.sql"), written)
     for model in models.values():
         allowed = {*INPUTS, *SCHEMAS[: SCHEMAS.index(model.schema) + 1]} if model.schema in SCHEMAS else set()
         wrong = sorted(table for table in model.depends_on if table.partition(".")[0] not in allowed)
@@ -96,13 +96,13 @@ def _who(campaign: Campaign) -> str:
 def rule_tables(settings: Settings) -> dict[str, pa.Table]:
     """The rule books as tables, by name; raises BadConfig naming file, field and value."""
     text, whole, real, day = pa.string(), pa.int64(), pa.float64(), pa.date32()
-    loyalty = load_loyalty_rules(settings.include).tables()
+    loyalty = load_loyalty_rules(settings).tables()
     campaigns = load_campaigns(settings)
     policy = load_contact_policy(settings)
     first, last = _CALENDAR
     tables: Mapping[str, tuple[dict[str, pa.DataType], Rows]] = {
         "rules.calendar": ({"day": day}, [{"day": first + timedelta(n)} for n in range((last - first).days)]),
-        "rules.rfm": ({"code": text, "segment": text}, load_rfm_map(settings.include).rows()),
+        "rules.rfm": ({"code": text, "segment": text}, load_rfm_map(settings).rows()),
         "rules.loyalty": ({"qualifying_days": whole}, loyalty["rules.loyalty"]),
         "rules.tiers": ({"place": whole, "tier": text, "from_points": whole}, loyalty["rules.tiers"]),
         "rules.earning": (
@@ -119,9 +119,9 @@ def rule_tables(settings: Settings) -> dict[str, pa.Table]:
         ),
         "rules.churn": (
             {"prior_gaps": real, "default_gap_days": real, "medium_at": real, "high_at": real},
-            [load_churn_rules(settings.include).model_dump()],
+            [load_churn_rules(settings).model_dump()],
         ),
-        "rules.metrics": ({"final_after_days": whole}, [load_metric_rules(settings.include).model_dump()]),
+        "rules.metrics": ({"final_after_days": whole}, [load_metric_rules(settings).model_dump()]),
         "rules.segments": (
             {"segment": text, "title": text, "kind": text},
             [{"segment": s.name, "title": s.title, "kind": s.kind} for s in load_segments(settings)],

@@ -10,9 +10,11 @@ from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_val
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from perennial.foundation.errors import BadConfig
+from perennial.foundation.include import Include
 
 PREFIX = "PERENNIAL_"
 REPOSITORY = Path(__file__).resolve().parents[3]
+SHIPPED = REPOSITORY / "include"
 
 
 class Settings(BaseSettings):
@@ -21,7 +23,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     home: Path = Field(REPOSITORY / "var", description="Everything Perennial writes lives below this folder.")
-    include: Path = Field(REPOSITORY / "include", description="SQL, sources, expectations, rules and templates.")
+    include: Path = Field(SHIPPED, description="Your files over the shipped ones: docs/configuration.md.")
     inbox: Path | None = Field(None, description="Where source files arrive. Default: <home>/inbox.")
     warehouse: str | None = Field(None, description="Warehouse URL. Default: duckdb:///<home>/warehouse.duckdb.")
     ledger: str | None = Field(None, description="Ledger URL. Default: sqlite:///<home>/ledger/ledger.sqlite.")
@@ -61,6 +63,18 @@ class Settings(BaseSettings):
         except (ValueError, KeyError, OSError) as error:
             raise ValueError("is not an IANA time zone such as Europe/Berlin") from error
         return name
+
+    @field_validator("include")
+    @classmethod
+    def _readable_include(cls, folder: Path) -> Path:
+        if problems := list(Include(folder, SHIPPED).problems()):
+            raise ValueError("\n".join(problems))
+        return folder
+
+    @property
+    def files(self) -> Include:
+        """Where each file that people edit is read from."""
+        return Include(self.include, SHIPPED)
 
     @cached_property
     def zone(self) -> ZoneInfo:

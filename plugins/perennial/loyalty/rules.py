@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from perennial.foundation.documents import Document, read_document
+from perennial.foundation.settings import Settings
 
 Rows = list[dict[str, object]]
 
@@ -69,6 +69,6 @@ class LoyaltyRules(Document):
         }
 
 
-def load_loyalty_rules(include: Path) -> LoyaltyRules:
+def load_loyalty_rules(settings: Settings) -> LoyaltyRules:
     """Raises BadConfig naming file, field and value."""
-    return read_document(include / "rules" / "loyalty.yaml", LoyaltyRules)
+    return read_document(settings.files.file("rules", "loyalty.yaml"), LoyaltyRules)

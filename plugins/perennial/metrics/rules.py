@@ -1,10 +1,9 @@
 """The metrics rule book, `include/rules/metrics.yaml`."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from perennial.foundation.documents import Document, read_document
+from perennial.foundation.settings import Settings
 
 
 class MetricRules(Document):
@@ -13,6 +12,6 @@ class MetricRules(Document):
     final_after_days: int = Field(ge=0)
 
 
-def load_metric_rules(include: Path) -> MetricRules:
+def load_metric_rules(settings: Settings) -> MetricRules:
     """Raises BadConfig naming file, field and value."""
-    return read_document(include / "rules" / "metrics.yaml", MetricRules)
+    return read_document(settings.files.file("rules", "metrics.yaml"), MetricRules)

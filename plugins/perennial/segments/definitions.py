@@ -93,7 +93,7 @@ def load_segments(settings: Settings) -> tuple[Segment, ...]:
 
     Raises BadConfig naming file, segment and what is wrong with it.
     """
-    path = settings.include / "rules" / "segments.yaml"
+    path = settings.files.file("rules", "segments.yaml")
     segments = []
     for name, entry in read_document(path, _SegmentBook).segments.items():
         try:

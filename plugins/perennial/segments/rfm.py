@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Self
 
 from pydantic import model_validator
 
 from perennial.foundation.documents import Document, read_document
+from perennial.foundation.settings import Settings
 
 CODES = frozenset(int("".join(digits)) for digits in product("12345", repeat=3))
 
@@ -30,6 +30,6 @@ class RfmMap(Document):
         return [{"code": str(code), "segment": name} for name, codes in self.segments.items() for code in codes]
 
 
-def load_rfm_map(include: Path) -> RfmMap:
+def load_rfm_map(settings: Settings) -> RfmMap:
     """Raises BadConfig naming file, field and value."""
-    return read_document(include / "rules" / "rfm.yaml", RfmMap)
+    return read_document(settings.files.file("rules", "rfm.yaml"), RfmMap)

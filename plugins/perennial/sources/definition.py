@@ -71,6 +71,7 @@ class Source:
     """One source, checked against its contract."""
 
     name: str
+    file: Path
     path: str
     contract: Contract
     format: Literal["csv", "jsonl", "parquet"]
@@ -86,7 +87,7 @@ class Source:
 
 def source_names(settings: Settings) -> list[str]:
     """The names of all sources, sorted; reads no file."""
-    return sorted(path.stem for path in (settings.include / "sources").glob("*.yaml"))
+    return sorted(path.stem for path in settings.files.whole("sources").glob("*.yaml"))
 
 
 def load_sources(settings: Settings) -> dict[str, Source]:
@@ -96,7 +97,7 @@ def load_sources(settings: Settings) -> dict[str, Source]:
 
 def load_source(name: str, settings: Settings) -> Source:
     """The source `name`. Raises BadConfig naming file, field and value."""
-    path = settings.include / "sources" / f"{name}.yaml"
+    path = settings.files.whole("sources") / f"{name}.yaml"
     written = read_document(path, _SourceFile)
     contract = load_contract(written.contract, settings)
     columns = {column: _mapping(path, column, source) for column, source in written.columns.items()}
@@ -105,6 +106,7 @@ def load_source(name: str, settings: Settings) -> Source:
         raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
     return Source(
         name=name,
+        file=path,
         path=written.path,
         contract=contract,
         format=written.format,

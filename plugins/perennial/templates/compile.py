@@ -21,11 +21,11 @@ class CompiledTemplate:
 
 def compile_template(campaign: Campaign, locale: str, variant: str) -> CompiledTemplate:
     """
-    Compile the folder's files of `locale` for `variant`; shared pieces come from `_shared` beside the folder.
+    Compile the folder's files of `locale` for `variant`.
 
     Raises BadConfig naming file, line and what is wrong.
     """
-    shared, folder = campaign.folder.parent / "_shared", campaign.folder / locale
+    shared, folder = campaign.shared, campaign.folder / locale
     subject = read_source(folder / campaign.variant(variant).subject, shared, locale)
     lines = subject.text.strip()
     if "\n" in lines:

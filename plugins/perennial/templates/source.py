@@ -66,12 +66,12 @@ class Source:
         return "".join(piece.text for piece in self.pieces)
 
 
-def read_source(file: Path, shared: Path, locale: str) -> Source:
+def read_source(file: Path, shared: Sequence[Path], locale: str) -> Source:
     """
     Read one template file with everything it includes, and check it.
 
-    `{% include "_shared/footer.mjml.j2" %}` is looked up as `<shared>/<locale>/footer.mjml.j2`, then
-    `<shared>/footer.mjml.j2`; `extends` likewise.
+    `{% include "_shared/footer.mjml.j2" %}` is looked up in each of `shared` as `<locale>/footer.mjml.j2`, then as
+    `footer.mjml.j2`; `extends` likewise.
 
     Raises BadConfig naming file, line and what is wrong.
     """
@@ -84,7 +84,7 @@ def refuse(file: Path, line: int, problem: str) -> NoReturn:
     raise BadConfig(f"{file}, line {line}: {problem}")
 
 
-def _expand(file: Path, shared: Path, locale: str, within: tuple[Path, ...]) -> list[Piece]:
+def _expand(file: Path, shared: Sequence[Path], locale: str, within: tuple[Path, ...]) -> list[Piece]:
     if file in within:
         raise BadConfig(f"{file}: includes itself, by way of {', '.join(path.name for path in within)}.")
     pieces = _lex(file)
@@ -148,15 +148,17 @@ def _tag(tokens: list[tuple[int, str, str]], file: Path) -> Piece:
     return Piece(text, word, file, line)
 
 
-def _shared_file(tag: Piece, shared: Path, locale: str) -> Path:
+def _shared_file(tag: Piece, shared: Sequence[Path], locale: str) -> Path:
     match = _INCLUDE.fullmatch(tag.text)
     name = (match[1] or match[2] or "") if match else ""
     if not re.fullmatch(r"_shared/[a-z0-9_]+(\.[a-z0-9]+)*\.j2", name):
         refuse(tag.file, tag.line, f'{tag.text}: name a file of _shared, such as "_shared/footer.mjml.j2".')
-    own, common = shared / locale / name.removeprefix("_shared/"), shared / name.removeprefix("_shared/")
-    if not (own.is_file() or common.is_file()):
-        refuse(tag.file, tag.line, f"{tag.text}: there is neither {own} nor {common}.")
-    return own if own.is_file() else common
+    name = name.removeprefix("_shared/")
+    places = [folder / part for folder in shared for part in (f"{locale}/{name}", name)]
+    for place in places:
+        if place.is_file():
+            return place
+    refuse(tag.file, tag.line, f"{tag.text}: there is neither {' nor '.join(map(str, places))}.")
 
 
 def _blocks(pieces: Sequence[Piece]) -> dict[str, list[Piece]]:

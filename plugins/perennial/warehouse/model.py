@@ -110,14 +110,14 @@ class Model:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_models(folder: Path, written: Iterable[Model] = ()) -> dict[str, Model]:
+def read_models(files: Iterable[Path], written: Iterable[Model] = ()) -> dict[str, Model]:
     """
-    Every model below `folder` and those `written` by code, in an order in which each comes after what it reads.
+    Every model of the SQL `files` and those `written` by code, in an order in which each comes after what it reads.
 
     Raises BadConfig naming the file for a bad header, SQL outside the portable subset, an input whose changes would go
     unnoticed, or a cycle.
     """
-    models = [*(read_model(path) for path in sorted(folder.glob("*/*.sql"))), *written]
+    models = [*(read_model(path) for path in sorted(files)), *written]
     by_table = {model.table: model for model in models}
     problems = [f"{model.path}: {problem}" for model in models for problem in _blind_spots(model, by_table)]
     if problems:
@@ -126,7 +126,7 @@ def read_models(folder: Path, written: Iterable[Model] = ()) -> dict[str, Model]
     try:
         return {table: by_table[table] for table in sorter.static_order()}
     except CycleError as error:
-        raise BadConfig(f"{folder}: these tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
+        raise BadConfig(f"These tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
 
 
 def read_model(path: Path) -> Model:

@@ -26,16 +26,15 @@ ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="
 
 @pytest.fixture
 def home(tmp_path):
-    (tmp_path / "sources").mkdir()
-    (tmp_path / "expectations").symlink_to(load_settings().include / "expectations")
-    (tmp_path / "sources" / "shop.yaml").write_text(SOURCE.replace("FORMATS", ""))
+    (tmp_path / "include" / "sources").mkdir(parents=True)
+    (tmp_path / "include" / "sources" / "shop.yaml").write_text(SOURCE.replace("FORMATS", ""))
     (tmp_path / "inbox" / "shop").mkdir(parents=True)
     return tmp_path
 
 
 def parsed(home, text, columns):
     """(rows of these columns, texts put aside, rows counted) of one CSV file."""
-    settings = load_settings(home=home, include=home, now="2026-02-01T09:30:00+01:00")
+    settings = load_settings(home=home, include=home / "include", now="2026-02-01T09:30:00+01:00")
     for manifest in settings.landing_dir.glob("*/manifest.jsonl"):
         manifest.unlink()
     (home / "inbox" / "shop" / "a.csv").write_bytes(text.encode())
@@ -113,7 +112,7 @@ def test_blank_is_null_and_not_unreadable(home, text):
     ],
 )
 def test_times_without_an_offset_are_those_of_the_source(home, text, formats, moment):
-    (home / "sources" / "shop.yaml").write_text(
+    (home / "include" / "sources" / "shop.yaml").write_text(
         SOURCE.replace("FORMATS", formats)
         .replace("contract: products", "contract: consents")
         .replace(SOURCE[SOURCE.index("columns:") :], "columns: {channel: channel, state: state, recorded_at: at}\n")

@@ -31,7 +31,8 @@ def campaign(tmp_path):
             repeat=AtMost(at_most=1, every_days=60),
             goal=Goal(within_days=14),
         )
-        return Campaign("hello", tmp_path / "hello", file, parse_condition("true", {}), ("en",))
+        shared = (tmp_path / "_shared",)
+        return Campaign("hello", tmp_path / "hello", file, parse_condition("true", {}), ("en",), shared)
 
     return write
 

@@ -149,7 +149,7 @@ class TestOrder:
         write("core.b", simple("select a from core.c where exists (select 1 from marts.d where d.a = c.a)"))
         write("core.c", simple("select a from raw.anything"))
         write("marts.d", simple("select a  -- it\nfrom raw.anything"))
-        order = list(read_models(tmp_path))
+        order = list(read_models(tmp_path.glob("*/*.sql")))
         assert order.index("core.c") < order.index("core.b") < order.index("core.a")
         assert order.index("marts.d") < order.index("core.b")
 
@@ -157,7 +157,7 @@ class TestOrder:
         write("core.a", simple("select a from core.b"))
         write("core.b", simple("select a from core.a"))
         with pytest.raises(BadConfig, match=r"in a circle: core\.(a|b) -> core\.(a|b) -> core\.(a|b)"):
-            read_models(tmp_path)
+            read_models(tmp_path.glob("*/*.sql"))
 
     def test_a_written_model_takes_its_place(self, write, tmp_path):
         write("core.b", simple("select a from core.written"))
@@ -165,7 +165,7 @@ class TestOrder:
         written = written_model(
             "core.written", "select a from core.c", sentence="s", grain=("a",), path=tmp_path / "rules.yaml"
         )
-        order = list(read_models(tmp_path, [written]))
+        order = list(read_models(tmp_path.glob("*/*.sql"), [written]))
         assert order == ["core.c", "core.written", "core.b"]
 
     def test_sql_written_from_a_rule_book_is_held_to_the_same_rules(self, tmp_path):
@@ -183,19 +183,19 @@ class TestBlindSpots:
         joined = "select l.a, l.o from core.lines as l join core.products as p on l.a = p.a"
         write("core.x", simple(joined, refresh="replace_orders", keys="orders = o"))
         with pytest.raises(BadConfig, match=r"x\.sql: it reads core\.products, which has no key orders"):
-            read_models(tmp_path)
+            read_models(tmp_path.glob("*/*.sql"))
         write("core.products", simple("select a from raw.y", keys="skus = a"))
         write("core.x", simple(joined, refresh="replace_orders via skus", keys="orders = o"))
-        assert "core.x" in read_models(tmp_path)
+        assert "core.x" in read_models(tmp_path.glob("*/*.sql"))
 
     def test_a_mistyped_key_is_refused(self, write, tmp_path):
         write("core.lines", simple("select a, o from raw.y", keys="orders = o"))
         write("core.x", simple("select a, o from core.lines", refresh="replace_orders via skusses", keys="orders = o"))
         with pytest.raises(BadConfig, match="no table that it reads has the key 'skusses'"):
-            read_models(tmp_path)
+            read_models(tmp_path.glob("*/*.sql"))
 
     def test_rule_books_make_a_table_anew_and_raw_rows_are_touched_by_arrival(self, write, tmp_path):
         write("staging.y", simple("select a from raw.y", refresh="replace_things", keys="things = a"))
         ruled = "select y.a from staging.y as y cross join rules.tiers as t"
         write("core.x", simple(ruled, refresh="replace_things", keys="things = a"))
-        assert list(read_models(tmp_path)) == ["staging.y", "core.x"]
+        assert list(read_models(tmp_path.glob("*/*.sql"))) == ["staging.y", "core.x"]
