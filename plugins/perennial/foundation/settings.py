@@ -4,10 +4,11 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.include import Include
@@ -27,6 +28,11 @@ class Settings(BaseSettings):
     inbox: Path | None = Field(None, description="Where source files arrive. Default: <home>/inbox.")
     warehouse: str | None = Field(None, description="Warehouse URL. Default: duckdb:///<home>/warehouse.duckdb.")
     ledger: str | None = Field(None, description="Ledger URL. Default: sqlite:///<home>/ledger/ledger.sqlite.")
+    warehouse_password: SecretStr | None = Field(None, description="For a warehouse URL that names a user only.")
+    ledger_password: SecretStr | None = Field(None, description="For a ledger URL that names a user only.")
+    secrets_dir: Path | None = Field(
+        None, description="A folder of files named as settings, such as perennial_ledger_password: Docker's secrets."
+    )
 
     timezone: str = Field("Europe/Berlin", description="The business time zone: it decides where a day ends.")
     currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="The business currency, ISO 4217.")
@@ -110,16 +116,16 @@ class Settings(BaseSettings):
 
     @property
     def warehouse_url(self) -> str:
-        return self.warehouse or f"duckdb:///{self.home / 'warehouse.duckdb'}"
+        return _with_password(self.warehouse or f"duckdb:///{self.home / 'warehouse.duckdb'}", self.warehouse_password)
 
     @property
     def ledger_url(self) -> str:
-        return self.ledger or f"sqlite:///{self.ledger_dir / 'ledger.sqlite'}"
+        return _with_password(self.ledger or f"sqlite:///{self.ledger_dir / 'ledger.sqlite'}", self.ledger_password)
 
 
 def load_settings(**overrides: object) -> Settings:
     """
-    Read the environment; `overrides` win over it.
+    Read the environment, then the files of PERENNIAL_SECRETS_DIR; `overrides` win over both.
 
     Raises BadConfig naming the variable, its value (secrets excepted) and what is allowed.
     """
@@ -131,6 +137,10 @@ def load_settings(**overrides: object) -> Settings:
     if unknown:
         known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
         raise BadConfig(f"Unknown setting {', '.join(unknown)}. Known settings: {known}.")
+    folder = os.environ.get(f"{PREFIX}SECRETS_DIR")
+    if folder and not Path(folder).is_dir():
+        raise BadConfig(f"{PREFIX}SECRETS_DIR: {folder} is not a folder.")
+    overrides["_secrets_dir"] = folder or None
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
         if settings.now is None and settings.demo_clock.exists():
@@ -143,7 +153,18 @@ def load_settings(**overrides: object) -> Settings:
             for problem in error.errors()
         )
         raise BadConfig(f"Bad setting. {problems}") from error
+    except SettingsError as error:
+        raise BadConfig(f"{PREFIX}SECRETS_DIR: {error}: {error.__cause__}") from error
 
 
 def _is_secret(location: tuple[int | str, ...]) -> bool:
     return any(word in str(part) for part in location for word in ("secret", "password"))
+
+
+def _with_password(url: str, password: SecretStr | None) -> str:
+    """`url` with the password behind its user; one that the URL itself states stands."""
+    parts = urlsplit(url)
+    if password is None or parts.username is None or parts.password is not None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password.get_secret_value(), safe='')}@{host}"))
