@@ -76,7 +76,12 @@ def clicks_of(block: Block, orders: Orders, lines: Lines) -> tuple[Events, Event
             RETURN_REQUESTED,
         )
     )
-    return stack(*visits[WEB]), stack(*visits[APP])
+    return _recorded(who, visits[WEB]), _recorded(who, visits[APP])
+
+
+def _recorded(who: People, visits: list[Events]) -> Events:
+    seen = stack(*visits)
+    return seen.take(np.flatnonzero(who.is_tracked[seen.person]))
 
 
 def _before_an_order(orders: Orders, lines: Lines, channel: int, rng: np.random.Generator) -> list[Events]:

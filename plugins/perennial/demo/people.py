@@ -25,6 +25,7 @@ class People:
     dropout_day: Ints  # the first day on which they are lost
     purchase_rate: Floats  # orders a day while not lost, before the season
     browse_rate: Floats
+    is_tracked: Bools  # their clicks are recorded
     satisfaction: Floats  # standard normal; the satisfied stay longer
     complaint_day: Ints  # NEVER for most
     is_chinese: Ints  # 0 | 1, also the row of the season
@@ -66,7 +67,7 @@ def people(shop: Shop, chunk: int) -> People:
     satisfaction = rng.normal(size=size)
     lifetime = rng.exponential(620 * np.exp(0.35 * satisfaction))
     dropout_day = signup_day + 1 + lifetime.astype(np.int64)
-    purchase_rate = rng.gamma(1.3, 0.032, size)
+    purchase_rate = shop.activity.pace * rng.gamma(1.3, 0.032, size)
     complains = rng.random(size) < np.where(satisfaction < 0, 0.3, 0.1)
     complaint_day = np.where(complains, np.maximum(dropout_day - rng.integers(1, 20, size), signup_day), NEVER)
 
@@ -91,7 +92,8 @@ def people(shop: Shop, chunk: int) -> People:
         signup_second=signup_second,
         dropout_day=dropout_day,
         purchase_rate=purchase_rate,
-        browse_rate=0.6 * purchase_rate + 0.01,
+        browse_rate=0.6 * purchase_rate + 0.01 * shop.activity.pace,
+        is_tracked=shop.stream("tracked", chunk).random(size) < shop.activity.tracked,
         satisfaction=satisfaction,
         complaint_day=complaint_day,
         is_chinese=is_chinese,

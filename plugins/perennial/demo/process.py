@@ -45,6 +45,14 @@ class Dirt:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """How much happens in the shop, and how much of it is seen."""
+
+    pace: float = 1.0  # how often people buy and browse, against the usual
+    tracked: float = 1.0  # share of people whose clicks are recorded; the others declined
+
+
+@dataclass(frozen=True)
 class Shop:
     """What a demo shop is made from. Equal shops write equal bytes."""
 
@@ -53,6 +61,7 @@ class Shop:
     start: date
     end: date
     dirt: Dirt = field(default_factory=Dirt)
+    activity: Activity = field(default_factory=Activity)
 
     @cached_property
     def first_day(self) -> int:

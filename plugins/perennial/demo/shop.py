@@ -26,7 +26,7 @@ from perennial.demo.event_files import (
 from perennial.demo.files import Spool, write_json, write_whole
 from perennial.demo.order_files import spool_store_tills, spool_web_orders
 from perennial.demo.people import NEVER, People, chunks, first_signup, labels, people
-from perennial.demo.process import Dirt, Ints, Month, Shop, day_number, day_of
+from perennial.demo.process import Activity, Dirt, Ints, Month, Shop, day_number, day_of
 from perennial.demo.profile_files import spool_consents, spool_customers
 from perennial.demo.purchases import lines_of, orders_of
 from perennial.foundation.errors import BadConfig
@@ -52,6 +52,7 @@ def build_shop(
     seed: int = DEFAULT_SEED,
     *,
     dirt: Dirt | None = None,
+    activity: Activity | None = None,
 ) -> dict[str, Any]:
     """
     Simulate a shop and write the files of the days start..end into the inbox, and the truth beside it.
@@ -63,7 +64,7 @@ def build_shop(
         raise BadConfig(f"Demo customers: {customers} is out of range; choose {FEWEST} to {MOST}.")
     if start > end:
         raise BadConfig(f"Demo days: start {start} is after end {end}.")
-    shop = Shop(seed, customers, start, end, dirt or Dirt())
+    shop = Shop(seed, customers, start, end, dirt or Dirt(), activity or Activity())
     description = truth_dir(settings) / "shop.json"
     if description.exists():
         if read_shop(settings) != shop:
@@ -81,7 +82,8 @@ def read_shop(settings: Settings) -> Shop:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         dates = {name: date.fromisoformat(content[name]) for name in ("start", "end")}
-        return Shop(**content | dates | {"dirt": Dirt(**content["dirt"])})
+        parts = {"dirt": Dirt(**content["dirt"]), "activity": Activity(**content.get("activity", {}))}
+        return Shop(**content | dates | parts)
     except FileNotFoundError as error:
         raise BadConfig(f"{path}: no demo shop here yet. Build one first: perennial demo build.") from error
     except (KeyError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from typing import Any
 from perennial.demo import (
     ANSWER_DAYS,
     DEFAULT_SEED,
+    Activity,
     Mail,
     build_shop,
     react,
@@ -32,6 +33,7 @@ def build(
     start: date = date(2024, 8, 1),
     end: date = date(2026, 1, 31),
     seed: int = DEFAULT_SEED,
+    activity: Activity | None = None,
 ) -> dict[str, Any]:
     """
     Write the shop's files of start..end into the inbox and set the demo clock to the day after.
@@ -42,7 +44,7 @@ def build(
         raise BadConfig(f"{settings.inbox_dir} holds files already: a demo shop needs an inbox of its own.")
     truth_dir(settings).mkdir(parents=True, exist_ok=True)  # from now on the inbox is the demo's, however this ends
     _set_clock(settings, end + timedelta(days=1))
-    return build_shop(settings, customers, start, end, seed)
+    return build_shop(settings, customers, start, end, seed, activity=activity)
 
 
 def is_wanted(settings: Settings) -> bool:

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from perennial.demo import Dirt, build_shop, read_shop, write_days
+from perennial.demo import Activity, Dirt, build_shop, read_shop, write_days
 from perennial.demo.files import EXPORTS
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings, load_settings
@@ -142,6 +142,16 @@ def test_a_clean_shop_has_no_dirt(tmp_path):
     orders = read_csv(settings, "web_orders")
     assert all(row[4] for row in orders), "a guest has no e-mail address"
     assert all(int(row[8]) > 0 for row in orders if row[14] != "returned")
+
+
+def test_a_quieter_shop_sells_less_and_sees_fewer_clicks(tmp_path):
+    usual, quiet = settings_in(tmp_path / "usual"), settings_in(tmp_path / "quiet")
+    rows = build_shop(usual, 500, START, END)["rows"]
+    fewer = build_shop(quiet, 500, START, END, activity=Activity(pace=0.5, tracked=0.5))["rows"]
+    assert 0.35 < fewer["web_orders"] / rows["web_orders"] < 0.75
+    assert 0.1 < fewer["web_interactions"] / rows["web_interactions"] < 0.4
+    assert fewer["customers"] == rows["customers"]
+    assert read_shop(quiet).activity == Activity(0.5, 0.5)
 
 
 def test_recorded_dirt_is_the_dirt_in_the_files(tmp_path):
