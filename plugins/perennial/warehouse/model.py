@@ -24,7 +24,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -131,7 +131,11 @@ def read_models(files: Iterable[Path], written: Iterable[Model] = ()) -> dict[st
 
 def read_model(path: Path) -> Model:
     """One model file; raises BadConfig naming the file and what is wrong with it."""
-    text = path.read_text(encoding="utf-8")
+    return _model(path, path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=512)  # a day asks for all models with each step, and reading them would be half of its time
+def _model(path: Path, text: str) -> Model:
     sentence, header = _read_header(path, text)
     for name in ("grain", "refresh", "pii"):
         if name not in header:
@@ -170,6 +174,7 @@ def written_model(
     return _checked(Model(table, path, sentence, grain, refresh, keys or {}, pii, _parse(path, sql)))
 
 
+@lru_cache(maxsize=512)
 def _parse(path: Path, text: str) -> exp.Query:
     try:
         statements = sqlglot.parse(text, read=DIALECT)
