@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from engines import ENGINES, Warehouses
 from perennial.foundation.settings import load_settings
 from postgres import running_server
 
@@ -11,6 +12,39 @@ def postgres():
     """A PostgreSQL server for the session; `postgres.database()` is the URL of an empty database of its own."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def warehouses(request):
+    """Warehouses of one engine; a test that uses them runs on each."""
+    return Warehouses(request.param, request.getfixturevalue("postgres") if request.param == "postgresql" else None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request):
+    """A ledger's URL on each engine; None is the SQLite file below the home."""
+    return request.getfixturevalue("postgres").database() if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def copy_of_ledger(request):
+    """A function that copies a ledger as it is now and returns one that puts the copy back (and gives settings)."""
+
+    def copy(settings):
+        if settings.ledger:
+            url = request.getfixturevalue("postgres").copy(settings.ledger)
+            return lambda: settings.model_copy(update={"ledger": url})
+        content = (settings.ledger_dir / "ledger.sqlite").read_bytes()
+
+        def put_back():
+            for leftover in settings.ledger_dir.glob("ledger.sqlite*"):
+                leftover.unlink()
+            (settings.ledger_dir / "ledger.sqlite").write_bytes(content)
+            return settings
+
+        return put_back
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,13 @@ class PostgresServer:
             connection.execute(_CREATE.format(name=name))
         return self._server.get_uri(name)
 
+    def copy(self, url: str) -> str:
+        """The URL of a copy of a database that nobody is connected to."""
+        name, original = f"perennial_{next(self._numbers)}", psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"create database {name} template {original}")
+        return self._server.get_uri(name)
+
 
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:

@@ -162,6 +162,20 @@ def deliver(context: typer.Context) -> None:
 
 
 @app.command()
+def migrate(context: typer.Context) -> None:
+    """Raise the ledger to this version's schema; what it holds is kept. Needed after an update, on a server."""
+    from perennial.ledger import migrate as migrate_ledger
+
+    before, now = migrate_ledger(context.obj)
+    if before == now:
+        console.print(f"The ledger has schema {now} already.")
+    elif before:
+        console.print(f"The ledger was raised from schema {before} to {now}.")
+    else:
+        console.print(f"A new ledger was made, with schema {now}.")
+
+
+@app.command()
 def version() -> None:
     """The version of Perennial."""
     console.print(__version__)
@@ -202,22 +216,18 @@ def demo_loop(context: typer.Context, days: Annotated[int, typer.Option(min=1, m
         run_day(run_of(yesterday(settings), settings), settings)
 
 
-@ledger_app.command("migrate")
-def ledger_migrate(context: typer.Context) -> None:
-    """Raise the ledger to this version's schema; what it holds is kept."""
-    from perennial.ledger import migrate
-
-    console.print(f"The ledger has schema {migrate(context.obj)}.")
-
-
 @ledger_app.command("reconcile")
 def ledger_reconcile(
-    context: typer.Context, by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")]
+    context: typer.Context,
+    by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")],
+    restored: Annotated[
+        bool, typer.Option("--restored", help="It is old although nothing shows it: restored on a new host.")
+    ] = False,
 ) -> None:
     """Go on with an old ledger that was put back: nothing it cannot vouch for is sent again."""
     from perennial.flows.delivery import reconcile
 
-    show_facts(reconcile(context.obj, by=by))
+    show_facts(reconcile(context.obj, by=by, restored=restored))
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def settle_unknown(ledger: Ledger, provider: Provider, settings: Settings) -> in
     return ledger.settle_unknown(outcomes, by=provider.name, why="looked up at the provider")
 
 
-def reconcile(settings: Settings, *, by: str) -> dict[str, int]:
+def reconcile(settings: Settings, *, by: str, restored: bool = False) -> dict[str, int]:
     """Go on with an old ledger that was put back: see `Ledger.reconcile`. The journals say what went out since."""
     handed: dict[str, bool] = {}
     for replay in all_replays(_journals(settings)):
@@ -98,7 +98,7 @@ def reconcile(settings: Settings, *, by: str) -> dict[str, int]:
             is_accepted = result is not None and result.verdict is Verdict.ACCEPTED
             handed[message_id] = handed.get(message_id, False) or is_accepted
     with open_ledger(settings) as ledger:
-        return ledger.reconcile(set(handed.items()), by=by)
+        return ledger.reconcile(set(handed.items()), by=by, restored=restored)
 
 
 def _deliver_batch(ledger: Ledger, provider: Provider, writer: "_Writer", settings: Settings) -> bool:

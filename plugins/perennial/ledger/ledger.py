@@ -15,7 +15,7 @@ from perennial.ledger.messages import Messages
 from perennial.ledger.permissions import NewEvent, Permissions
 from perennial.ledger.schema import ensure_schema
 from perennial.ledger.states import EventKind, State
-from perennial.ledger.store import Row, connect, insert_new
+from perennial.ledger.store import Row, connect, insert_new, lags
 from perennial.ledger.tables import consents, leases, ledger_state, message_events, messages, suppressions
 
 log = logging.getLogger(__name__)
@@ -56,9 +56,11 @@ class Ledger(Decisions, Messages, Permissions):
             at, at_key = last[changed_at.name], last[key.name]
             after = or_(changed_at > at, and_(changed_at == at, key > at_key))
 
-    def reconcile(self, handed_off: Collection[tuple[str, bool]], *, by: str) -> dict[str, int]:
+    def reconcile(self, handed_off: Collection[tuple[str, bool]], *, by: str, restored: bool = False) -> dict[str, int]:
         """
         Make an old ledger that was put back fit to go on; returns what was done, all 0 for a ledger that is newest.
+
+        Where the mark was lost too, on a new host, nothing shows that the ledger is old: `restored` says so.
 
         What the lost ledger did is not known here, so nothing may go out twice: every message that waits or was
         being sent becomes `unknown`, or `accepted` where the hand-off journals (`handed_off`: message_id, whether
@@ -66,11 +68,13 @@ class Ledger(Decisions, Messages, Permissions):
         again makes them `unknown` at once. The mailbox can then settle what it holds; by SMTP a person does.
         """
         done = {"accepted": 0, "unknown": 0, "remembered": 0}
-        if not self.is_behind:
-            return done
         now = self._now()
         accepted = {message_id for message_id, is_accepted in handed_off if is_accepted}
         with self._writing() as connection:
+            newest = self._readable_mark()
+            this = connection.execute(select(ledger_state)).one()
+            if not (restored or lags(newest, this.ledger_id, this.revision)):
+                return done
             in_doubt = messages.c.state.in_([State.QUEUED.value, State.RETRY.value, State.SENDING.value])
             doubted = set(connection.scalars(select(messages.c.message_id).where(in_doubt)))
             why = {"reason": "an old ledger was put back", "next_attempt_at": None, "updated_at": now}
@@ -85,8 +89,6 @@ class Ledger(Decisions, Messages, Permissions):
             lost = sorted({message_id for message_id, _ in handed_off} - known)
             rows = [self._event_row(_handed_off_event(message_id, now)) for message_id in lost]
             done["remembered"] = len(insert_new(connection, message_events, rows))
-            newest = self._readable_mark()
-            this = connection.execute(select(ledger_state).with_for_update()).one()
             revision = max(this.revision, newest.revision if newest else 0) + 1
             connection.execute(ledger_state.update().values(revision=revision))
             self._audit(connection, "reconcile", "an old ledger was put back", by, **done)

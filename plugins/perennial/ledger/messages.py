@@ -170,7 +170,6 @@ class Messages(Store):
             .where(waiting, messages.c.next_attempt_at <= now)
             .order_by(messages.c.next_attempt_at, messages.c.message_id)
             .limit(limit)
-            .with_for_update(skip_locked=True)  # PostgreSQL; SQLite's writers already queue up one by one
         )
         if not self._has_due(now, provider):
             return None
@@ -211,7 +210,7 @@ class Messages(Store):
                 messages.c.lease_id == lease_id,
                 messages.c.state.in_([State.SENDING.value, State.UNKNOWN.value]),
             )
-            attempts = {row.message_id: row.attempts for row in connection.execute(mine.with_for_update())}
+            attempts = {row.message_id: row.attempts for row in connection.execute(mine)}
             changes = [
                 {"id": outcome.message_id, **_change(outcome, attempts[outcome.message_id], now)}
                 for outcome in outcomes

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from perennial.ledger.states import SETTLED_BY_EVENT, EventKind, State
 from perennial.ledger.store import Row, Store, insert_new
-from perennial.ledger.tables import consents, message_events, messages, suppressions
+from perennial.ledger.tables import consents, message_events, messages, storable, suppressions
 
 EVERY_TOPIC = ""
 _SUPPRESSED_BY_EVENT = {EventKind.BOUNCED: "hard_bounce", EventKind.COMPLAINED: "complaint"}
@@ -107,7 +107,7 @@ class Permissions(Store):
         with self._writing() as connection:
             new = set(insert_new(connection, message_events, [self._event_row(event) for event in events]))
             for event in events:
-                if event.event_id in new and not event.machine:
+                if storable(event.event_id) in new and not event.machine:
                     self._follow(connection, event)
         return len(new)
 

@@ -1,4 +1,10 @@
-"""The ledger's schema: made and raised by Alembic, checked on every opening."""
+"""
+The ledger's schema: made and raised by Alembic, checked on every opening.
+
+An empty database becomes a ledger when it is first opened. A ledger of an older schema is raised when it is opened if
+it is a SQLite file: one host, one Perennial. On a server only `perennial migrate` raises it: other hosts may still
+run the older Perennial, which would be shut out at once, so a person says when.
+"""
 
 from pathlib import Path
 
@@ -8,57 +14,72 @@ from uuid6 import uuid7
 from perennial.foundation.errors import BadConfig, Permanent
 from perennial.foundation.settings import Settings
 from perennial.ledger.mark import Mark, raise_mark, read_mark
-from perennial.ledger.store import connect, plain_errors
+from perennial.ledger.store import connect, name_of, plain_errors
 from perennial.ledger.tables import ledger_state
 
-HEAD = "0001"  # the newest revision in migrations/versions
+HEAD = "0002"  # the newest revision in migrations/versions
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x9E7E27E1  # any number of our own
 
 
-def migrate(settings: Settings) -> str:
+def migrate(settings: Settings) -> tuple[str | None, str]:
     """
-    Bring the ledger to this version's schema; safe beside others that do the same. Returns the revision.
+    Bring the ledger to this version's schema; what it holds is kept. Safe beside others that do the same.
 
-    Raises BadConfig for a ledger written by a newer version, Permanent for a file that is no ledger.
+    Returns the revision it had (None: it was empty) and the one it has. Raises BadConfig for a ledger written by a
+    newer version, Permanent for a database that is no ledger, Retryable while it cannot be reached.
     """
     engine = connect(settings)
     try:
-        ensure_schema(engine, settings)
+        return _raise_schema(engine, settings), HEAD
     finally:
         engine.dispose()
-    return HEAD
 
 
 def ensure_schema(engine: Engine, settings: Settings) -> None:
-    """Migrate unless the schema is the newest already, which costs one small query to see."""
+    """See that the schema is this version's, which costs one small query when it is."""
+    with plain_errors(engine), engine.connect() as connection:
+        found = _revision_of(connection, engine)
+    if found == HEAD:
+        return
+    if found is not None and engine.dialect.name != "sqlite":
+        raise BadConfig(
+            f"Ledger {name_of(engine)} has schema {found}, this Perennial needs {HEAD}: stop what still runs with "
+            "the older Perennial, then run `perennial migrate`, which keeps what it holds."
+        )
+    _raise_schema(engine, settings)
+
+
+def _raise_schema(engine: Engine, settings: Settings) -> str | None:
+    """All in one transaction, one process at a time; returns the revision found."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    with plain_errors(engine):
-        with engine.connect() as connection:
-            if _revision_of(connection, engine) == HEAD:
-                return
-        with engine.execution_options(writes=True).begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            if _revision_of(connection, engine) == HEAD:
-                return  # another process was quicker
+    born = None
+    with plain_errors(engine), engine.execution_options(writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        found = _revision_of(connection, engine)
+        if found != HEAD:
             _upgrade(connection)
             born = _give_birth(connection, settings)
     if born:
         raise_mark(settings.home / "ledger.mark", born)
+    return found
 
 
 def _revision_of(connection: Connection, engine: Engine) -> str | None:
-    tables = inspect(connection).get_table_names()
-    if "alembic_version" not in tables:
-        if tables and engine.dialect.name == "sqlite":
-            raise Permanent(f"{engine.url!r} is not a ledger: it holds other tables ({', '.join(sorted(tables)[:3])}).")
+    tables = set(inspect(connection).get_table_names())
+    if not {"alembic_version", "ledger_state"} <= tables:
+        if tables:
+            raise Permanent(
+                f"{name_of(engine)} is not a ledger: it holds other tables ({', '.join(sorted(tables)[:3])}). "
+                "Give the ledger a database of its own (PERENNIAL_LEDGER)."
+            )
         return None
     revision: str | None = connection.scalar(text("select version_num from alembic_version"))
-    if revision is not None and revision not in _known_revisions():
+    if revision not in _known_revisions():
         raise BadConfig(
-            f"Ledger {engine.url!r} has schema {revision}, this Perennial knows schemas up to {HEAD}: it was written "
-            "by a newer version. Update Perennial, or point PERENNIAL_LEDGER to another ledger."
+            f"Ledger {name_of(engine)} has schema {revision}, this Perennial knows schemas up to {HEAD}: it was "
+            "written by a newer version. Update Perennial, or point PERENNIAL_LEDGER to another ledger."
         )
     return revision
 

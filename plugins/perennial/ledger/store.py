@@ -1,5 +1,11 @@
-"""The ledger's connection: short transactions, one revision per commit, the check against the high-water mark."""
+"""
+The ledger's connection: short transactions, one revision per commit, the check against the high-water mark.
 
+Writers go one after the other on both engines: SQLite has one write lock, on PostgreSQL each takes the row of
+`ledger_state` before anything else. So no two can deadlock, and what one reads no other is changing.
+"""
+
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from uuid6 import uuid7
 
 from perennial.foundation.days import current_time
@@ -18,7 +24,11 @@ from perennial.foundation.settings import Settings
 from perennial.ledger.mark import Mark, raise_mark, read_mark
 from perennial.ledger.tables import audit_log, ledger_state
 
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 30  # how long a writer waits for another
+_IDLE_SECONDS = 60  # after which PostgreSQL ends the session of a writer that hangs, and with it its lock
+# What PostgreSQL calls passing: connection, read-only (a failover), idle too long, rollback, resources, locks,
+# shutdown, system.
+_PASSING = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
 Row = dict[str, Any]
 
 
@@ -26,25 +36,57 @@ def connect(settings: Settings) -> Engine:
     """
     An engine for the ledger's URL. SQLite gets WAL, foreign keys, a busy timeout and full synchronisation.
 
-    Raises BadConfig for a URL that is neither SQLite nor PostgreSQL.
+    Use it in the process that made it. Raises BadConfig for a URL that is neither SQLite nor PostgreSQL.
     """
-    try:
-        url = make_url(settings.ledger_url)
-    except ArgumentError as error:
-        raise BadConfig("PERENNIAL_LEDGER is not a database URL such as sqlite:////path/ledger.sqlite.") from error
-    name = url.get_backend_name()
-    if name not in ("sqlite", "postgresql"):
-        raise BadConfig(f"PERENNIAL_LEDGER: the ledger runs on sqlite or postgresql, not on {name!r}.")
-    if name == "sqlite" and url.database:
+    url = _url(settings)
+    backend = url.get_backend_name()
+    if backend == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     try:
-        engine = create_engine(url, hide_parameters=True)  # parameters hold addresses: keep them out of errors
+        # Parameters hold addresses: keep them out of errors. A server may have ended an idle session: ask first.
+        engine = create_engine(
+            url, hide_parameters=True, json_serializer=_to_json, pool_pre_ping=backend == "postgresql"
+        )
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadConfig(f"PERENNIAL_LEDGER: the driver of {url.drivername!r} is not installed.") from error
-    if name == "sqlite":
+    if backend == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def _url(settings: Settings) -> URL:
+    # What is wrong with it may be its password: nothing of it is repeated, nor kept as the cause.
+    try:
+        url = make_url(settings.ledger_url)
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or "@" in (url.host or ""):
+        raise BadConfig(
+            "PERENNIAL_LEDGER is not a database URL such as sqlite:////path/ledger.sqlite or "
+            "postgresql://user:password@host/database. Percent-encode what is special in a password: @ is %40, "
+            "/ is %2F."
+        ) from None
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise BadConfig(f"PERENNIAL_LEDGER: the ledger runs on sqlite or postgresql, not on {backend!r}.")
+    return url
+
+
+def name_of(engine: Engine) -> str:
+    """The ledger's URL as errors may show it: without user, password and options."""
+    url = engine.url
+    return URL.create(url.get_backend_name(), None, None, url.host, url.port, url.database).render_as_string()
+
+
+def _to_json(value: object) -> str:
+    # PostgreSQL knows no NaN and no infinity in JSON: they become null, on SQLite too.
+    text = json.dumps(value)
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.loads(text, parse_constant=lambda _name: None))
+    return text
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -59,19 +101,34 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("begin immediate" if writes else "begin")
 
 
+def _begin_postgresql(connection: Connection) -> None:
+    # Whatever the server's defaults are: nobody waits for ever, and what is committed is on the disk.
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql(
+            f"select set_config('lock_timeout', '{_BUSY_SECONDS}s', true), "
+            f"set_config('idle_in_transaction_session_timeout', '{_IDLE_SECONDS}s', true), "
+            "set_config('synchronous_commit', 'on', true)"
+        )
+
+
 @contextmanager
 def plain_errors(engine: Engine) -> Iterator[None]:
-    """The database's errors as ours, without parameters or password."""
+    """The database's errors as ours, without parameters, rows, user or password."""
     try:
         yield
-    except OperationalError as error:
-        raise Retryable(f"Ledger {engine.url!r} cannot be used right now: {error.orig}") from error
-    except DatabaseError as error:
-        if "not a database" in str(error.orig):
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        diagnosis = getattr(error.orig, "diag", None)
+        said = " ".join(((diagnosis and diagnosis.message_primary) or str(error.orig)).split())
+        lost = isinstance(error, OperationalError) or error.connection_invalidated
+        if state.startswith(_PASSING) if state else lost:
+            raise Retryable(f"Ledger {name_of(engine)} cannot be used right now: {said}") from error
+        if "not a database" in said:
             raise Permanent(
-                f"Ledger {engine.url!r} is not a ledger: {error.orig}. Put the newest backup in its place."
+                f"Ledger {name_of(engine)} is not a ledger: {said}. Put the newest backup in its place."
             ) from error
-        raise
+        # The cause is left out: PostgreSQL's quotes the row, address and all.
+        raise Permanent(f"Ledger {name_of(engine)} refuses this: {said}.") from None
 
 
 class Store:
@@ -97,15 +154,15 @@ class Store:
         """
         with plain_errors(self._engine):
             with self._engine.execution_options(writes=True).begin() as connection:
-                yield connection
                 mark = self._advance(connection, newest=newest)
+                yield connection
             if mark:
                 raise_mark(self._mark_path, mark)
 
     def _advance(self, connection: Connection, *, newest: bool) -> Mark | None:
-        """Raise the revision, last in the transaction: on PostgreSQL the row is locked until the commit."""
+        """Raise the revision, first in the transaction: on PostgreSQL the row is locked until the commit."""
         state = connection.execute(select(ledger_state).with_for_update()).one()
-        if _is_behind(self._readable_mark(), state.ledger_id, state.revision):
+        if lags(self._readable_mark(), state.ledger_id, state.revision):
             if newest:
                 raise self._behind()
             return None
@@ -122,9 +179,10 @@ class Store:
     @property
     def is_behind(self) -> bool:
         """Whether an older ledger was put back: queueing and delivery are refused until `reconcile`."""
+        mark = self._readable_mark()  # before the revision: another may raise both in between
         with self._reading() as connection:
             state = connection.execute(select(ledger_state)).one()
-        return _is_behind(self._readable_mark(), state.ledger_id, state.revision)
+        return lags(mark, state.ledger_id, state.revision)
 
     def require_newest(self) -> None:
         """Raise Permanent when an old ledger was put back."""
@@ -133,8 +191,8 @@ class Store:
 
     def _behind(self) -> Permanent:
         return Permanent(
-            f"The ledger {self._engine.url!r} is older than its mark {self._mark_path}: an old copy was put back, and "
-            "it has forgotten what it sent. Put the newest ledger in place, or run `perennial ledger reconcile "
+            f"The ledger {name_of(self._engine)} is older than its mark {self._mark_path}: an old copy was put back, "
+            "and it has forgotten what it sent. Put the newest ledger in place, or run `perennial ledger reconcile "
             "--by <your name>` to go on with this one; until then nothing is queued or sent."
         )
 
@@ -146,7 +204,8 @@ class Store:
         connection.execute(audit_log.insert().values(**row, details=details))
 
 
-def _is_behind(mark: Mark | None, ledger_id: str, revision: int) -> bool:
+def lags(mark: Mark | None, ledger_id: str, revision: int) -> bool:
+    """Whether a ledger of that id and revision is older than its mark, or another one than the mark's."""
     return mark is not None and (mark.ledger_id != ledger_id or mark.revision > revision)
 
 

@@ -41,6 +41,28 @@ class Moment(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text of any length. What PostgreSQL cannot store, NUL and lone surrogates, is replaced on both engines."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return storable(value) if value is not None else None
+
+
+class Prose(Words):
+    """The same for what is longer."""
+
+    impl = Text
+    cache_ok = True
+
+
+def storable(text: str) -> str:
+    """The text as the ledger holds it."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 def _json() -> JSON:
     return JSON(none_as_null=True)
 
@@ -62,7 +84,7 @@ metadata = MetaData(
 ledger_state = Table(
     "ledger_state",
     metadata,
-    Column("ledger_id", String(36), primary_key=True),
+    Column("ledger_id", Words, primary_key=True),
     _required("revision", BigInteger),
 )
 
@@ -72,7 +94,7 @@ day_runs = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("known_at", Moment, primary_key=True),
-    _required("origin", String(16)),
+    _required("origin", Words),
     _required("finished_at", Moment),
 )
 
@@ -80,16 +102,16 @@ day_runs = Table(
 campaign_runs = Table(
     "campaign_runs",
     metadata,
-    Column("campaign", String(100), primary_key=True),
+    Column("campaign", Words, primary_key=True),
     Column("send_day", Date, primary_key=True),
-    _required("occurrence", String(200)),
-    _required("origin", String(16)),
-    _required("decisions_file", Text),
-    _required("decisions_sha256", String(64)),
-    _required("outbox_file", Text),
-    _required("outbox_sha256", String(64)),
+    _required("occurrence", Words),
+    _required("origin", Words),
+    _required("decisions_file", Prose),
+    _required("decisions_sha256", Words),
+    _required("outbox_file", Prose),
+    _required("outbox_sha256", Words),
     _required("counts", _json()),
-    _required("state", String(16)),  # frozen | queued
+    _required("state", Words),  # frozen | queued
     _required("frozen_at", Moment),
     Column("queued_at", Moment),
 )
@@ -98,13 +120,13 @@ campaign_runs = Table(
 templates = Table(
     "templates",
     metadata,
-    Column("template_hash", String(64), primary_key=True),
-    _required("campaign", String(100)),
-    _required("locale", String(20)),
-    _required("variant", String(50)),
-    _required("subject", Text),
-    _required("html", Text),
-    _required("text", Text),
+    Column("template_hash", Words, primary_key=True),
+    _required("campaign", Words),
+    _required("locale", Words),
+    _required("variant", Words),
+    _required("subject", Prose),
+    _required("html", Prose),
+    _required("text", Prose),
     _required("created_at", Moment),
 )
 
@@ -112,8 +134,8 @@ templates = Table(
 leases = Table(
     "leases",
     metadata,
-    Column("lease_id", String(36), primary_key=True),
-    _required("provider", String(20)),
+    Column("lease_id", Words, primary_key=True),
+    _required("provider", Words),
     _required("claimed_at", Moment),
     _required("expires_at", Moment),
     Column("closed_at", Moment, index=True),
@@ -122,33 +144,33 @@ leases = Table(
 messages = Table(
     "messages",
     metadata,
-    Column("message_id", String(36), primary_key=True),
-    _required("campaign", String(100)),
-    _required("occurrence", String(200)),
+    Column("message_id", Words, primary_key=True),
+    _required("campaign", Words),
+    _required("occurrence", Words),
     _required("send_day", Date),
-    _required("customer_id", String(100), index=True),
-    _required("address", String(320)),
-    _required("address_hash", String(64)),
-    _required("locale", String(20)),
-    Column("arm", String(50)),
-    Column("variant", String(50)),
-    _required("purpose", String(20)),  # promotional | transactional | service
-    _required("topic", String(100)),
-    Column("template_hash", String(64), ForeignKey("templates.template_hash"), nullable=False),
+    _required("customer_id", Words, index=True),
+    _required("address", Words),
+    _required("address_hash", Words),
+    _required("locale", Words),
+    Column("arm", Words),
+    Column("variant", Words),
+    _required("purpose", Words),  # promotional | transactional | service
+    _required("topic", Words),
+    Column("template_hash", Words, ForeignKey("templates.template_hash"), nullable=False),
     Column("context", _json()),  # null once purged
     _required("not_before", Moment),
     _required("expires_at", Moment),
-    _required("provider", String(20)),  # fixed when queued: mail for the mailbox never goes out by SMTP
-    _required("state", String(20)),
-    Column("reason", Text),  # why held, failed, expired or unknown
+    _required("provider", Words),  # fixed when queued: mail for the mailbox never goes out by SMTP
+    _required("state", Words),
+    Column("reason", Prose),  # why held, failed, expired or unknown
     _required("attempts", Integer),
     Column("next_attempt_at", Moment),
-    Column("lease_id", String(36), ForeignKey("leases.lease_id"), index=True),
+    Column("lease_id", Words, ForeignKey("leases.lease_id"), index=True),
     _required("queued_at", Moment),
     Column("handed_at", Moment),
     Column("accepted_at", Moment),
     Column("settled_at", Moment),
-    Column("provider_reply", Text),
+    Column("provider_reply", Prose),
     _required("updated_at", Moment),
     UniqueConstraint("campaign", "occurrence", "customer_id"),
     UniqueConstraint("campaign", "occurrence", "address_hash"),
@@ -161,13 +183,13 @@ messages = Table(
 message_events = Table(
     "message_events",
     metadata,
-    Column("event_id", String(200), primary_key=True),
-    _required("content_hash", String(64), unique=True),
-    _required("message_id", String(36), index=True),
-    _required("kind", String(20)),
+    Column("event_id", Words, primary_key=True),
+    _required("content_hash", Words, unique=True),
+    _required("message_id", Words, index=True),
+    _required("kind", Words),
     _required("occurred_at", Moment),
     _required("recorded_at", Moment, index=True),
-    _required("provider", String(20)),
+    _required("provider", Words),
     _required("machine", Boolean),  # a scanner or a privacy proxy, not a person
     _required("details", _json()),
 )
@@ -176,38 +198,38 @@ message_events = Table(
 consents = Table(
     "consents",
     metadata,
-    Column("content_hash", String(64), primary_key=True),
-    Column("address_hash", String(64), index=True),
-    Column("customer_ref", String(200)),
-    _required("channel", String(20)),
-    Column("topic", String(100)),  # null: every topic
-    _required("state", String(10)),  # granted | denied
+    Column("content_hash", Words, primary_key=True),
+    Column("address_hash", Words, index=True),
+    Column("customer_ref", Words),
+    _required("channel", Words),
+    Column("topic", Words),  # null: every topic
+    _required("state", Words),  # granted | denied
     _required("recorded_at", Moment),
-    Column("method", String(100)),
-    Column("proof", Text),
+    Column("method", Words),
+    Column("proof", Prose),
     _required("appended_at", Moment, index=True),
 )
 
 suppressions = Table(
     "suppressions",
     metadata,
-    Column("suppression_id", String(64), primary_key=True),
-    _required("address_hash", String(64)),
-    _required("reason", String(50)),
-    _required("topic", String(100)),  # "" : every topic (a null would not count as unique)
+    Column("suppression_id", Words, primary_key=True),
+    _required("address_hash", Words),
+    _required("reason", Words),
+    _required("topic", Words),  # "" : every topic (a null would not count as unique)
     _required("created_at", Moment, index=True),
     Column("expires_at", Moment),
-    Column("message_id", String(36)),
+    Column("message_id", Words),
     UniqueConstraint("address_hash", "reason", "topic"),
 )
 
 audit_log = Table(
     "audit_log",
     metadata,
-    Column("audit_id", String(36), primary_key=True),
+    Column("audit_id", Words, primary_key=True),
     _required("at", Moment),
-    _required("actor", String(200)),
-    _required("action", String(50)),
-    _required("subject", String(200)),
+    _required("actor", Words),
+    _required("action", Words),
+    _required("subject", Words),
     _required("details", _json()),
 )

@@ -3,14 +3,13 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from outbox import CAMPAIGN, OCCURRENCE, TEMPLATE, run_in, settings_in
+from outbox import CAMPAIGN, OCCURRENCE, TEMPLATE, run_in
 from perennial.foundation.days import Origin, current_time
 from perennial.foundation.errors import BadData
 from perennial.ledger import NewCampaignRun, open_ledger
 
 
-def test_days_come_back_in_the_order_they_became_known_and_once(tmp_path):
-    settings = settings_in(tmp_path)
+def test_days_come_back_in_the_order_they_became_known_and_once(settings):
     run, now = run_in(settings), current_time(settings)
     with open_ledger(settings) as ledger:
         ledger.record_day(run, now)
@@ -21,8 +20,7 @@ def test_days_come_back_in_the_order_they_became_known_and_once(tmp_path):
     assert {(day.day, day.origin, day.finished_at) for day in days} == {(run.day, Origin.DEMO, now)}
 
 
-def test_frozen_decisions_stay_as_they_were(tmp_path):
-    settings = settings_in(tmp_path)
+def test_frozen_decisions_stay_as_they_were(settings):
     run = run_in(settings)
     first, second = pa.table({"customer_id": ["c1"]}), pa.table({"customer_id": ["c2"]})
     with open_ledger(settings) as ledger:
@@ -36,8 +34,7 @@ def test_frozen_decisions_stay_as_they_were(tmp_path):
         assert ledger.read_frozen(frozen.decisions) == first
 
 
-def test_a_changed_or_missing_decisions_file_is_an_error_that_names_it(tmp_path):
-    settings = settings_in(tmp_path)
+def test_a_changed_or_missing_decisions_file_is_an_error_that_names_it(settings):
     run = run_in(settings)
     with open_ledger(settings) as ledger:
         decisions = ledger.write_frozen(CAMPAIGN, run.send_day, pa.table({"customer_id": ["c1"]}))
@@ -52,8 +49,7 @@ def test_a_changed_or_missing_decisions_file_is_an_error_that_names_it(tmp_path)
             ledger.read_frozen(frozen.decisions)
 
 
-def test_all_runs_of_a_plan_are_frozen_or_none(tmp_path):
-    settings = settings_in(tmp_path)
+def test_all_runs_of_a_plan_are_frozen_or_none(settings):
     run = run_in(settings)
     with open_ledger(settings) as ledger:
         decisions = ledger.write_frozen(CAMPAIGN, run.send_day, b"x")

@@ -2,24 +2,13 @@ from datetime import timedelta
 
 import pytest
 
-from outbox import CAMPAIGN, fill, freeze, later, new_message, run_in, settings_in
+from outbox import CAMPAIGN, fill, freeze, later, new_message, run_in
 from perennial.foundation.days import Origin, Run, current_time
 from perennial.foundation.errors import Permanent
 from perennial.ledger import Outcome, State, message_id_of, open_ledger
 from perennial.ledger.states import MAX_ATTEMPTS
 
 LEASE = timedelta(minutes=15)
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return settings_in(tmp_path)
-
-
-@pytest.fixture
-def ledger(settings):
-    with open_ledger(settings) as ledger:
-        yield ledger
 
 
 def test_queueing_twice_adds_nothing(ledger, settings):

@@ -1,23 +1,10 @@
 from datetime import timedelta
 
-import pytest
-
-from outbox import CAMPAIGN, fill, freeze, later, new_message, run_in, settings_in
+from outbox import CAMPAIGN, fill, freeze, later, new_message, run_in
 from perennial.foundation.days import current_time
 from perennial.ledger import EventKind, NewConsent, NewEvent, Outcome, State, address_hash, open_ledger
 
 LEASE = timedelta(minutes=15)
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return settings_in(tmp_path)
-
-
-@pytest.fixture
-def ledger(settings):
-    with open_ledger(settings) as ledger:
-        yield ledger
 
 
 def _consent(settings, number, state, topic="offers", **ago):
