@@ -7,12 +7,14 @@ from email import policy
 import duckdb
 
 from perennial.ledger import open_ledger
+from perennial.warehouse import open_warehouse
 
 # Operational: how and when something was done, not what is known. Left out of comparisons.
 SCHEMAS = {
     "state",  # how each build went
     "touched",  # work lists of a run, emptied at its end
     "ledger",  # a copy, as of the last look, of the ledger, which is compared itself
+    "published",  # copies of public tables, on a server
 }
 COLUMNS = {
     "raw.files": {"landed_at", "batch_id"},
@@ -23,21 +25,21 @@ COLUMNS = {
 
 
 def tables(settings):
-    """Every table of the warehouse -> (rows, a checksum of its rows in any order)."""
-    with duckdb.connect(str(settings.home / "warehouse.duckdb"), read_only=True) as connection:
-        connection.execute("set timezone = 'UTC'")
-        columns = {}
-        for schema, table, column in connection.execute(
-            "select table_schema, table_name, column_name from information_schema.columns order by all"
-        ).fetchall():
-            if schema not in SCHEMAS:
-                columns.setdefault(f"{schema}.{table}", []).append(column)
+    """Every table of the warehouse -> (rows, a checksum of its rows in any order); the same on every engine."""
+    with open_warehouse(settings) as warehouse, duckdb.connect() as scratch:
+        scratch.execute("set timezone = 'UTC'")
         found = {}
-        for table, names in columns.items():
-            kept = [name for name in names if name not in COLUMNS.get(table, set()) | COLUMNS["*"]]
-            found[table] = connection.execute(
-                f"select count(*), sum(md5_number_lower(row({', '.join(kept)})::text)::hugeint)::text from {table}"
-            ).fetchone()
+        for table in warehouse.tables():
+            columns = warehouse.columns(table)
+            kept = [name for name in columns if name not in COLUMNS.get(table, set()) | COLUMNS["*"]]
+            if table.partition(".")[0] in SCHEMAS:
+                continue
+            with warehouse.stream(f"select {', '.join(kept)} from {table}") as rows:
+                scratch.register("incoming", rows)
+                found[table] = scratch.execute(
+                    f"select count(*), sum(md5_number_lower(row({', '.join(kept)})::text)::hugeint)::text from incoming"
+                ).fetchall()[0]
+                scratch.unregister("incoming")
         return found
 
 

@@ -8,8 +8,8 @@ from itertools import count
 
 import psycopg
 
-# As a real server would be set up for it: text is ordered by code point, case is Unicode's (README, "PostgreSQL").
-_CREATE = "create database {name} template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'"
+# As a real server would be set up for it: text is ordered by code point, case is Unicode's.
+LOCALE = "locale_provider builtin builtin_locale 'C.UTF-8'"
 
 
 class PostgresServer:
@@ -19,10 +19,10 @@ class PostgresServer:
         self._server = server
         self._numbers = count(1)
 
-    def database(self) -> str:
+    def database(self, locale: str = LOCALE) -> str:
         name = f"perennial_{next(self._numbers)}"
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute(_CREATE.format(name=name))
+            connection.execute(f"create database {name} template template0 encoding 'UTF8' {locale}")
         return self._server.get_uri(name)
 
     def copy(self, url: str) -> str:

@@ -1,39 +1,33 @@
 """The shipped models, and tables made from a few given rows."""
 
 from datetime import date
-from pathlib import Path
 
 import pyarrow as pa
 
+from engines import SETTINGS
 from perennial.contracts import load_contracts
 from perennial.flows.mirror import create_mirrors
 from perennial.flows.raw_tables import create_raw_tables
 from perennial.flows.tables import all_models, rule_tables
 from perennial.foundation.days import Origin, Run
-from perennial.foundation.settings import load_settings
-from perennial.warehouse import Materializer, Warehouse
+from perennial.warehouse import Materializer
 
-SETTINGS = load_settings(now="2026-02-01T09:30:00+01:00")
 DAY = date(2026, 1, 31)
-
-
-def memory():
-    """A warehouse that nothing is left of."""
-    return Warehouse.connect(Path(":memory:"), SETTINGS)
 
 
 def insert(warehouse, table, types, rows):
     """Put `rows` (dicts with some of the columns, values as YAML gives them) into `table`."""
     for row in rows:
         assert set(row) <= set(types), f"{table} has no column {set(row) - set(types)}"
-        values = ", ".join(f"cast(${column} as {types[column]})" for column in row)
+        values = ", ".join(f"cast(${column} as {warehouse.type_name(types[column])})" for column in row)
         warehouse.execute(f"insert into {table} ({', '.join(row)}) values ({values})", **row)
 
 
 class Bench:
     """Builds one table from given rows."""
 
-    def __init__(self):
+    def __init__(self, warehouses):
+        self.empty = warehouses.empty
         self.models = all_models(Run(DAY, Origin.DEMO), SETTINGS)
         self.rule_books = rule_tables(SETTINGS)
         self.columns = self._columns_of_all_tables()
@@ -47,7 +41,7 @@ class Bench:
         """
         model = self.models[table]
         assert set(given) <= {*model.depends_on, table}, f"{table} does not read {set(given) - model.depends_on}"
-        warehouse = memory()
+        warehouse = self.empty()
         try:
             for name in model.depends_on:
                 warehouse.create(name, self.columns[name])
@@ -71,7 +65,7 @@ class Bench:
 
     def _columns_of_all_tables(self):
         """Every table -> its columns and types, from building all models on nothing."""
-        warehouse = memory()
+        warehouse = self.empty()
         materializer = Materializer(warehouse, self.models, DAY)
         create_raw_tables(warehouse, load_contracts(SETTINGS).values())
         create_mirrors(warehouse)
@@ -79,10 +73,6 @@ class Bench:
             materializer.load_rules(table, rows)
         for model in self.models.values():
             materializer.build(model)
-        tables = warehouse.query(
-            "select table_schema || '.' || table_name as name from information_schema.tables"
-            " where table_schema <> 'main'"
-        )
-        found = {name: warehouse.columns(name) for name in tables["name"].to_pylist()}
+        found = {name: warehouse.columns(name) for name in warehouse.tables()}
         warehouse.close()
         return found

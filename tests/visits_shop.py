@@ -1,11 +1,11 @@
 """A small shop with models of its own, to try the warehouse on."""
 
 import itertools
+from contextlib import ExitStack
 
 import pyarrow as pa
 
-from perennial.foundation.settings import load_settings
-from perennial.warehouse import Materializer, Warehouse, read_models
+from perennial.warehouse import Materializer, open_warehouse, read_models
 
 MODELS = {
     "staging.visits": """\
@@ -96,9 +96,10 @@ where told.total is null or totals.total > told.total
 class Shop:
     """Its files, its models and its warehouse, run day by day."""
 
-    def __init__(self, home):
-        self.home = home
-        self.settings = load_settings(home=home, now="2026-03-10T09:00:00+01:00")
+    def __init__(self, settings):
+        self.home = settings.home
+        self.settings = settings
+        self.opened = ExitStack()
         self.batches = itertools.count(1)
         for table, text in MODELS.items():
             path = self._path(table)
@@ -114,13 +115,12 @@ class Shop:
 
     def reopen(self):
         """As a new process finds it."""
-        if hasattr(self, "warehouse"):
-            self.warehouse.close()
-        self.warehouse = Warehouse.connect(self.home / "shop.duckdb", self.settings)
+        self.opened.close()
+        self.warehouse = self.opened.enter_context(open_warehouse(self.settings))
         self.models = read_models((self.home / "sql").glob("*/*.sql"))
 
     def close(self):
-        self.warehouse.close()
+        self.opened.close()
 
     def materializer(self, day):
         return Materializer(self.warehouse, self.models, day)
@@ -170,7 +170,7 @@ class Shop:
         self.warehouse.execute(sql)
 
     def rows(self, table):
-        return [tuple(row.values()) for row in self.warehouse.query(f"select * from {table} order by all").to_pylist()]
+        return sorted(tuple(row.values()) for row in self.warehouse.query(f"select * from {table}").to_pylist())
 
     def _path(self, table):
         return self.home / "sql" / f"{table.replace('.', '/')}.sql"

@@ -4,5 +4,5 @@ from table_bench import Bench
 
 
 @pytest.fixture(scope="session")
-def bench():
-    return Bench()
+def bench(warehouses):
+    return Bench(warehouses)

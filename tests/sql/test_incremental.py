@@ -16,11 +16,12 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from engines import SETTINGS
 from perennial.contracts import load_contracts
 from perennial.flows.mirror import create_mirrors
 from perennial.flows.raw_tables import create_raw_tables
 from perennial.warehouse import Materializer
-from table_bench import SETTINGS, insert, memory
+from table_bench import insert
 
 FIRST = date(2026, 3, 1)
 TABLES = {
@@ -39,7 +40,7 @@ class Shop:
     """A warehouse fed file by file and refreshed day by day."""
 
     def __init__(self, bench):
-        self.warehouse = memory()
+        self.warehouse = bench.empty()
         self.columns = bench.columns
         self.models = {table: bench.models[table] for table in bench.models if table in needed(bench.models, TABLES)}
         self.batches = count(1)
@@ -76,7 +77,9 @@ class Shop:
         materializer.settle()
 
     def content(self):
-        return {table: self.warehouse.query(f"select * from {table} order by all").to_pylist() for table in self.models}
+        return {
+            table: sorted(self.warehouse.query(f"select * from {table}").to_pylist(), key=repr) for table in self.models
+        }
 
     def copy_raw_to(self, other):
         for contract in (*READERS, "files"):

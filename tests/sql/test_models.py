@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from engines import Warehouses
+from table_bench import Bench
+
 HERE = Path(__file__).parent
 CASES = sorted(HERE.glob("*/*/*.yaml"))
 FIELDS = {"name", "day", "given", "touched", "expect"}
@@ -56,3 +59,8 @@ def test_every_model_has_cases(bench):
 
 def test_every_case_has_a_model(bench):
     assert {f"{path.parent.parent.name}.{path.parent.name}" for path in CASES} <= set(bench.models)
+
+
+def test_every_engine_makes_the_same_columns(bench):
+    """Names, order and types, of every table; DuckDB's are the measure."""
+    assert bench.columns == Bench(Warehouses("duckdb", None)).columns

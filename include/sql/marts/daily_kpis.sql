@@ -46,12 +46,12 @@ select
     coalesce(totals.guest_orders, 0) as guest_orders,  -- completed orders without a customer (count)
     coalesce(totals.active_customers, 0) as active_customers,  -- customers who ordered or interacted (count)
     coalesce(first_orders.customers, 0) as new_customers,  -- customers with their first completed order (count)
-    coalesce(totals.gross_revenue, 0) as gross_revenue,  -- lines sold before discounts (business currency)
-    coalesce(totals.discounts, 0) as discounts,  -- discounts on lines sold (business currency)
-    coalesce(totals.refunds, 0) as refunds,  -- given back on this day, whenever sold (business currency)
-    coalesce(totals.net_revenue, 0) as net_revenue,  -- gross_revenue - discounts - refunds (business currency)
-    coalesce(totals.units, 0) as units,  -- units sold
-    cast(totals.net_revenue / nullif(totals.orders, 0) as decimal(12, 2)) as aov,  -- net_revenue / orders (business currency)
+    coalesce(totals.gross_revenue, cast(0 as decimal(14, 2))) as gross_revenue,  -- lines sold before discounts (business currency)
+    coalesce(totals.discounts, cast(0 as decimal(14, 2))) as discounts,  -- discounts on lines sold (business currency)
+    coalesce(totals.refunds, cast(0 as decimal(14, 2))) as refunds,  -- given back on this day, whenever sold (business currency)
+    coalesce(totals.net_revenue, cast(0 as decimal(14, 2))) as net_revenue,  -- gross_revenue - discounts - refunds (business currency)
+    coalesce(totals.units, cast(0 as decimal(16, 4))) as units,  -- units sold
+    cast(money_per(totals.net_revenue, totals.orders) as decimal(12, 2)) as aov,  -- net_revenue / orders (business currency)
     cast(
         cast(buyers.repeat_buyers_so_far as double) / nullif(buyers.buyers_so_far, 0) as double
     ) as repeat_purchase_rate,  -- customers with 2 completed orders so far / with 1 (share)

@@ -31,7 +31,7 @@ select
     coalesce(members.customers, 0) as customers,  -- members at the end of the day (count)
     coalesce(changes.entered, 0) as entered,  -- came in since the day before that was run (count)
     coalesce(changes.departed, 0) as departed,  -- left since the day before that was run (count)
-    coalesce(members.net_revenue_12m, 0) as net_revenue_12m,  -- of the members in the last 365 days (business currency)
+    coalesce(members.net_revenue_12m, cast(0 as decimal(14, 2))) as net_revenue_12m,  -- of the members in the last 365 days (business currency)
     coalesce(members.at_high_risk, 0) as at_high_risk  -- members with high churn risk (count)
 from rules.segments as definitions
 left join members on definitions.segment = members.segment

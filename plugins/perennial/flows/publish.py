@@ -29,7 +29,7 @@ from perennial.metrics.report import QUERIES, About, render_report
 from perennial.segments.definitions import load_segments
 from perennial.segments.rfm import load_rfm_map
 from perennial.warehouse import Model, Warehouse
-from perennial.warehouse.snapshot import SnapshotTable, TableContent, open_snapshot, write_snapshot
+from perennial.warehouse.snapshot import SnapshotTable, TableContent, open_snapshot, publish_schema, write_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,8 @@ def _publish(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settin
     draft = home / f".draft-{uuid4().hex}"
     draft.mkdir()
     try:
-        contents = write_snapshot(warehouse, draft, _tables(models, run, settings))
+        tables = _tables(models, run, settings)
+        contents = write_snapshot(warehouse, draft, tables)
         _write_pages(draft, models, contents, run, settings)
         name = f"{run.day}-{_content_id(draft, contents)}"
         manifest = {
@@ -146,6 +147,8 @@ def _publish(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settin
         if is_new:
             _make_durable(draft)
             draft.rename(home / name)
+        if warehouse.is_shared:
+            publish_schema(warehouse, tables)
         _point_latest_to(home, name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

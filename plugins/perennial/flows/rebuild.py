@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
-from pathlib import Path
 
 from perennial.flows import campaigns, churn, ingest, refresh
 from perennial.flows.day_order import close_day
@@ -19,7 +18,7 @@ from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
-from perennial.warehouse import Progress, exchange, open_warehouse, writer_lock
+from perennial.warehouse import Progress, create_scratch, exchange, open_warehouse, scratch_beside, writer_lock
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +49,21 @@ def steps(settings: Settings) -> Iterator[Step]:
     days = _days(settings)
     if not days:
         raise BadConfig("No day has been run yet: there is nothing to rebuild. Run one: perennial run.")
-    scratch = settings.home / "rebuild" / "warehouse.duckdb"
-    beside = settings.model_copy(update={"warehouse": f"duckdb:///{scratch}"})
-    alone = ExitStack()  # two rebuilds at once would exchange each other's half-made files
-    yield "begin", partial(_begin, scratch, alone)
+    alone = ExitStack()  # two rebuilds at once would exchange each other's half-made warehouses
+    scratch = scratch_beside(settings)
+    yield "begin", partial(_begin, scratch, alone, settings)
     for day, known_at in days:
-        yield from _replay(day, known_at, beside)
+        yield from _replay(day, known_at, scratch)
     yield "exchange", partial(_exchange, scratch, alone, settings)
 
 
-def _begin(scratch: Path, alone: ExitStack) -> dict[str, int]:
-    alone.enter_context(writer_lock(scratch.parent / "rebuild.lock", timeout=0))
-    scratch.unlink(missing_ok=True)
+def _begin(scratch: Settings, alone: ExitStack, settings: Settings) -> dict[str, int]:
+    alone.enter_context(writer_lock(settings.home / "rebuild" / "rebuild.lock", timeout=0))
+    create_scratch(scratch, settings)
     return {}
 
 
-def _exchange(scratch: Path, alone: ExitStack, settings: Settings) -> dict[str, int]:
+def _exchange(scratch: Settings, alone: ExitStack, settings: Settings) -> dict[str, int]:
     with alone:
         exchange(scratch, settings)
     return {"warehouses exchanged": 1}

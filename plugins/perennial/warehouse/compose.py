@@ -26,7 +26,18 @@ def compose(model: Model, day: date, dialect: str, *, picked: Mapping[str, str],
             _read_instead(table, f"select {columns} where false")
         elif name in picked:
             _read_instead(table, f"select * from {name} where {picked[name]}")
-    return query.sql(dialect, comments=False)
+    return translate(query, dialect)
+
+
+def translate(query: exp.Query, dialect: str) -> str:
+    """The query as the engine reads it, with the types that DuckDB gives: 7-portable-sql says what goes wrong else."""
+    if dialect == DIALECT:
+        return query.sql(dialect, comments=False)
+
+    def whole(node: exp.Expr) -> exp.Expr:
+        return exp.cast(node, "bigint") if isinstance(node, exp.DateDiff) else node
+
+    return query.transform(whole).sql(dialect, comments=False)
 
 
 def _read_instead(table: exp.Table, select: str) -> None:

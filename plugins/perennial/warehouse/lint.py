@@ -31,7 +31,7 @@ _ORDERED = (exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValu
 ALLOWED = frozenset({*_STRUCTURE, *_OPERATORS, *_FUNCTIONS})
 
 # Macros: one meaning, one template an engine. They stay out of SQLGlot's translation.
-MACROS = frozenset({"bucket", "address_hash"})
+MACROS = frozenset({"bucket", "address_hash", "money_per"})
 
 
 def lint(query: exp.Query) -> Iterator[str]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from perennial.foundation.errors import Permanent
 from perennial.warehouse.compose import compose
-from perennial.warehouse.duckdb_engine import Warehouse
+from perennial.warehouse.engine import Warehouse
 from perennial.warehouse.model import Model
 
 log = logging.getLogger(__name__)
@@ -92,11 +92,12 @@ class Materializer:
             self.warehouse.execute(
                 f"""
                 insert into touched.{model.replaces}
-                select distinct {column} from {raw}
+                select distinct {column} from {raw} as landed
                 where (_batch_id > $batch_id
                     or (_source, _file) in (select source, file from raw.files where batch_id > $batch_id)
                     or (_day > $settled_day and _day <= $day))
-                    and {column} not in (select key from touched.{model.replaces})
+                    and {column} is not null
+                    and not exists (select 1 from touched.{model.replaces} as known where known.key = landed.{column})
                 """,
                 batch_id=self.settled.batch_id,
                 settled_day=self.settled.day,
@@ -153,10 +154,10 @@ class Materializer:
         self.warehouse.create_as(new, self._sql(model))
         self._check_grain(model, new)
         if exists and self.settled:
-            changed = self._difference(model.table, new)
             for key, column in model.keys.items():
-                self._touch(key, column, changed)
+                self._touch(key, column, self._difference(model.table, new, column))
         self.warehouse.swap(new, model.table)
+        self.warehouse.tune(model.table, sorted(set(model.keys.values())))
         return self._count(model.table)
 
     def _replace(self, model: Model, key: str) -> int:
@@ -174,7 +175,7 @@ class Materializer:
                 self._touch(other, other_column, f"(select * from {model.table} where {touched})")
                 self._touch(other, other_column, "replacement")
         self.warehouse.execute(f"delete from {model.table} where {touched}")
-        self.warehouse.execute(f"insert into {model.table} by name select * from replacement")
+        self.warehouse.insert(model.table, "replacement", model.columns)
         return self._count("replacement")
 
     def _history(self, model: Model) -> int:
@@ -184,7 +185,7 @@ class Materializer:
         self._check_grain(model, new)
         self.warehouse.create(model.table, self.warehouse.columns(new))
         self.warehouse.execute(f"delete from {model.table} where day = $day", day=self.day)
-        self.warehouse.execute(f"insert into {model.table} by name select * from {new}")
+        self.warehouse.insert(model.table, new, model.columns)
         rows = self._count(new)
         self.warehouse.drop(new)
         return rows
@@ -207,18 +208,20 @@ class Materializer:
             return {}
         return {model.replaces: model.keys[model.replaces]} if schema == "raw" and model.replaces else model.keys
 
-    def _difference(self, old: str, new: str) -> str:
+    def _difference(self, old: str, new: str, column: str) -> str:
         """The rows that only one of the two tables has; all rows of both when their columns or their order differ."""
-        if list(self.warehouse.columns(old).items()) != list(self.warehouse.columns(new).items()):
-            return f"(select * from {old} union all by name select * from {new})"
+        before, after = self.warehouse.columns(old), self.warehouse.columns(new)
+        if list(before.items()) != list(after.items()):
+            tables = [table for table, columns in ((old, before), (new, after)) if column in columns]
+            return f"({' union all '.join(f'select {column} from {table}' for table in tables)})"
         added = f"(select * from {new} except select * from {old})"
         removed = f"(select * from {old} except select * from {new})"
         return f"({added} union all {removed})"
 
     def _touch(self, key: str, column: str, rows: str) -> None:
         self.warehouse.execute(
-            f"insert into touched.{key} select distinct {column} from {rows}"
-            f" where {column} is not null and {column} not in (select key from touched.{key})"
+            f"insert into touched.{key} select distinct {column} from {rows} as changed where {column} is not null"
+            f" and not exists (select 1 from touched.{key} as known where known.key = changed.{column})"
         )
 
     def _touch_via(self, model: Model, key: str, via: str) -> None:

@@ -1,21 +1,24 @@
 """
-Snapshots: a copy of tables that readers may open while the warehouse is being written.
+Copies of tables that readers may open while the warehouse is being written.
 
-A snapshot is a DuckDB file that is never written again, with a Parquet file beside it for each public table. Tables
-and columns carry their documentation as comments.
+A snapshot is a DuckDB file that is never written again, with a Parquet file beside it for each public table; on a
+server there is a schema of copies too. Tables and columns carry their documentation as comments.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import sqlglot
 
 from perennial.foundation.errors import Permanent, Retryable
 from perennial.foundation.settings import Settings
-from perennial.warehouse.duckdb_engine import Warehouse
+from perennial.warehouse.compose import translate
+from perennial.warehouse.engine import Warehouse
+from perennial.warehouse.model import DIALECT
 
 FILE = "perennial.duckdb"
 
@@ -46,41 +49,64 @@ def write_snapshot(warehouse: Warehouse, folder: Path, tables: Sequence[Snapshot
 
     Raises Retryable when the disk does not take it.
     """
-    connection = warehouse.connection
     try:
-        connection.execute(f"attach '{_quoted(folder / FILE)}' as snapshot")
-        try:
-            contents = {table.name: _write(connection, folder, table) for table in tables}
-            connection.execute("checkpoint snapshot")
-        finally:
-            connection.execute("detach snapshot")
+        with duckdb.connect(str(folder / FILE)) as connection:
+            connection.execute("set timezone = 'UTC'")
+            contents = {table.name: _write(connection, warehouse, folder, table) for table in tables}
+            connection.execute("checkpoint")
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise Retryable(f"{folder}: the snapshot cannot be written: {error}. Free disk space or memory.") from error
     return contents
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path, table: SnapshotTable) -> TableContent:
+def _write(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path, table: SnapshotTable
+) -> TableContent:
     schema, _, name = table.name.partition(".")
-    target = f"snapshot.{table.name}"
-    connection.execute(f"create schema if not exists snapshot.{schema}")
-    if isinstance(table.rows, str):
-        connection.execute(f"create table {target} as {table.rows}")
-    else:
-        connection.register("incoming", table.rows)
-        try:
-            connection.execute(f"create table {target} as select * from incoming")
-        finally:
-            connection.unregister("incoming")
-    connection.execute(f"comment on table {target} is '{_quoted(table.sentence)}'")
+    connection.execute(f"create schema if not exists {schema}")
+    with _rows(warehouse, table) as rows:
+        connection.register("incoming", rows)
+        connection.execute(f"create table {table.name} as select * from incoming")
+        connection.unregister("incoming")
+    connection.execute(f"comment on table {table.name} is '{_quoted(table.sentence)}'")
     for column, text in table.columns.items():
-        connection.execute(f"comment on column {target}.{column} is '{_quoted(text)}'")
+        connection.execute(f"comment on column {table.name}.{column} is '{_quoted(text)}'")
     if table.is_public:
         file = _quoted(folder / f"{name}.parquet")
-        connection.execute(f"copy {target} to '{file}' (format parquet, compression zstd)")
-    columns = {str(row[0]): str(row[1]) for row in connection.execute(f"describe {target}").fetchall()}
-    content = connection.execute(f"select count(*), coalesce(sum(hash(t)), 0) from {target} as t").fetchall()
-    rows, checksum = content[0]
-    return TableContent(rows, columns, f"{checksum:x}")
+        connection.execute(f"copy {table.name} to '{file}' (format parquet, compression zstd)")
+    columns = {str(row[0]): str(row[1]) for row in connection.execute(f"describe {table.name}").fetchall()}
+    content = connection.execute(f"select count(*), coalesce(sum(hash(t)), 0) from {table.name} as t").fetchall()
+    rows_written, checksum = content[0]
+    return TableContent(rows_written, columns, f"{checksum:x}")
+
+
+def _rows(warehouse: Warehouse, table: SnapshotTable) -> AbstractContextManager[pa.Table | pa.RecordBatchReader]:
+    if isinstance(table.rows, pa.Table):
+        return nullcontext(table.rows)
+    return warehouse.stream(_translated(table.rows, warehouse))
+
+
+def publish_schema(warehouse: Warehouse, tables: Sequence[SnapshotTable]) -> None:
+    """
+    Put copies of the public `tables` into the schema `published`, all at once, for BI tools that connect to the engine.
+
+    Their readers never see a table that is being made. The schema stays, so that what it grants stays too.
+    """
+    with warehouse.transaction():
+        for table in tables:
+            if table.is_public:
+                published = f"published.{table.name.partition('.')[2]}"
+                warehouse.drop(f"{published}__new")
+                warehouse.create_as(f"{published}__new", _translated(table.rows, warehouse))
+                warehouse.swap(f"{published}__new", published)
+                warehouse.execute(f"comment on table {published} is '{_quoted(table.sentence)}'")
+                for column, text in table.columns.items():
+                    warehouse.execute(f"comment on column {published}.{column} is '{_quoted(text)}'")
+                warehouse.tune(published, ())
+
+
+def _translated(sql: object, warehouse: Warehouse) -> str:
+    return translate(sqlglot.parse_one(str(sql), read=DIALECT), warehouse.dialect)
 
 
 def _quoted(text: object) -> str:

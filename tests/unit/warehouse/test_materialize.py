@@ -11,9 +11,9 @@ MONDAY, TUESDAY, WEDNESDAY = (date(2026, 3, day) for day in (2, 3, 4))
 
 
 @pytest.fixture
-def shop(tmp_path):
+def shop(warehouses, tmp_path):
     """Visits: raw.visits -> staging.visits -> core.visits (with the person) -> core.days and customers.totals."""
-    shop = Shop(tmp_path)
+    shop = Shop(warehouses.settings(tmp_path))
     yield shop
     shop.close()
 
@@ -138,12 +138,12 @@ class TestKilled:
         shop.execute("insert into raw.claims values ('email:b', '2')")
 
     @pytest.mark.parametrize("builds", range(6))
-    def test_after_any_build_the_next_run_ends_in_the_same_state(self, shop, tmp_path, builds):
+    def test_after_any_build_the_next_run_ends_in_the_same_state(self, shop, warehouses, tmp_path, builds):
         self.changes(shop)
         shop.run(TUESDAY, killed_after=builds)
         shop.reopen()
         shop.run(TUESDAY)
-        undisturbed = Shop(tmp_path / "undisturbed")
+        undisturbed = Shop(warehouses.settings(tmp_path / "undisturbed"))
         self.changes(undisturbed)
         undisturbed.run(TUESDAY)
         for table in shop.models:

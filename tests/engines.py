@@ -1,0 +1,32 @@
+"""Both engines, so that a test can be held on each: `warehouses.empty()`, `warehouses.settings(home)`."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from perennial.foundation.settings import load_settings
+from perennial.warehouse.duckdb_engine import DuckDBWarehouse
+from perennial.warehouse.postgres_engine import PostgresWarehouse
+
+ENGINES = ("duckdb", "postgresql")
+SETTINGS = load_settings(now="2026-02-01T09:30:00+01:00")
+
+
+class Warehouses:
+    """Empty warehouses of one engine."""
+
+    def __init__(self, engine, server):
+        self.engine = engine
+        self._server = server
+        self._open = ExitStack()
+
+    def empty(self):
+        """A warehouse that nothing is left of; close it."""
+        if self.engine == "duckdb":
+            return DuckDBWarehouse.connect(Path(":memory:"), SETTINGS)
+        return self._open.enter_context(PostgresWarehouse.open(self._server.database(), SETTINGS))
+
+    def settings(self, home, **others):
+        """Settings of a home whose warehouse is of this engine."""
+        if self.engine == "postgresql":
+            others["warehouse"] = self._server.database()
+        return load_settings(home=home, **others)
