@@ -26,8 +26,12 @@ class Settings(BaseSettings):
     home: Path = Field(REPOSITORY / "var", description="Everything Perennial writes lives below this folder.")
     include: Path = Field(SHIPPED, description="Your files over the shipped ones: docs/configuration.md.")
     inbox: Path | None = Field(None, description="Where source files arrive. Default: <home>/inbox.")
-    warehouse: str | None = Field(None, description="Warehouse URL. Default: duckdb:///<home>/warehouse.duckdb.")
-    ledger: str | None = Field(None, description="Ledger URL. Default: sqlite:///<home>/ledger/ledger.sqlite.")
+    warehouse: str | None = Field(
+        None, repr=False, description="Warehouse URL. Default: duckdb:///<home>/warehouse.duckdb."
+    )
+    ledger: str | None = Field(
+        None, repr=False, description="Ledger URL. Default: sqlite:///<home>/ledger/ledger.sqlite."
+    )
     warehouse_password: SecretStr | None = Field(None, description="For a warehouse URL that names a user only.")
     ledger_password: SecretStr | None = Field(None, description="For a ledger URL that names a user only.")
     secrets_dir: Path | None = Field(

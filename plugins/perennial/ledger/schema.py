@@ -7,6 +7,7 @@ run the older Perennial, which would be shut out at once, so a person says when.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, select, text
 from uuid6 import uuid7
@@ -16,6 +17,9 @@ from perennial.foundation.settings import Settings
 from perennial.ledger.mark import Mark, raise_mark, read_mark
 from perennial.ledger.store import connect, name_of, plain_errors
 from perennial.ledger.tables import ledger_state
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0002"  # the newest revision in migrations/versions
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -90,13 +94,18 @@ def _known_revisions() -> set[str]:
 
 def _upgrade(connection: Connection) -> None:
     from alembic import command
+
+    command.upgrade(_alembic(connection), "head")
+
+
+def _alembic(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def _give_birth(connection: Connection, settings: Settings) -> Mark | None:

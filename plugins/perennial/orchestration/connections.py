@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings, load_settings
@@ -13,10 +14,21 @@ if TYPE_CHECKING:
 
 # Airflow's names for a kind of database, and SQLAlchemy's.
 _SCHEMES = {"postgres": "postgresql", "postgresql": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
+# What the extras of a PostgreSQL Connection may say: of libpq's options those that neither hold a secret nor change
+# what Perennial relies on.
+_LIBPQ = {
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "channel_binding", "gssencmode", "require_auth"),
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("tcp_user_timeout", "target_session_attrs", "application_name", "options", "service", "passfile"),
+}
 
 
 def connected_settings() -> Settings:
-    """Read the settings as a task sees them: the environment, then Connections. Call it inside a task only."""
+    """
+    Read the settings as a task sees them: the environment, then Connections. Call it inside a task only.
+
+    Raises BadConfig for a Connection that cannot be used, and for a SQLite ledger where tasks may run on other hosts.
+    """
     found: dict[str, Any] = {}
     if warehouse := _connection("perennial_warehouse"):
         found["warehouse"] = _database_url(warehouse)
@@ -24,7 +36,25 @@ def connected_settings() -> Settings:
         found["ledger"] = _database_url(ledger)
     if smtp := _connection("smtp_default"):
         found |= _smtp_settings(smtp)
-    return load_settings(**found)
+    settings = load_settings(**found)
+    _require_shared_ledger(settings)
+    return settings
+
+
+def _require_shared_ledger(settings: Settings) -> None:
+    """SQLite's locks hold on one host only: two workers elsewhere could claim, and send, the same messages."""
+    from airflow.sdk.configuration import conf
+
+    if not settings.ledger_url.startswith("sqlite"):
+        return
+    # `core.executor` lists executors, of teams too: `LocalExecutor,CeleryExecutor:alias;team=some.module.Executor`.
+    configured = conf.get("core", "executor")
+    names = [re.split("[=.]", one.split(":")[0])[-1].strip() for one in re.split("[,;]", configured)]
+    if distributed := [name for name in names if name != "LocalExecutor"]:
+        raise BadConfig(
+            f"The ledger is a SQLite file, and tasks run under {', '.join(distributed)}, perhaps on several hosts: set "
+            "PERENNIAL_LEDGER, or the Connection perennial_ledger, to a PostgreSQL database."
+        )
 
 
 def _connection(conn_id: str) -> Connection | None:
@@ -39,16 +69,36 @@ def _connection(conn_id: str) -> Connection | None:
 
 
 def _database_url(connection: Connection) -> str:
-    """`postgresql://user:password@host:port/schema`; for a file, `duckdb:///<host>`."""
+    """
+    `postgresql://user:password@host:port/database?sslmode=…`; for a file, `duckdb:///<host>`.
+
+    A host that is a path is the folder of a Unix socket. Extras are passed on to libpq, which knows their meaning.
+    """
+    where = f"Connection {connection.conn_id}"
     kind = connection.conn_type or "(none)"
     if kind not in _SCHEMES:
-        raise BadConfig(f"Connection {connection.conn_id}: type {kind!r} is not supported; use {', '.join(_SCHEMES)}.")
-    scheme = _SCHEMES[kind]
+        raise BadConfig(f"{where}: type {kind!r} is not supported; use {', '.join(_SCHEMES)}.")
+    scheme, host = _SCHEMES[kind], connection.host or ""
     if scheme in ("duckdb", "sqlite"):
-        return f"{scheme}:///{connection.host}"
+        if not host:
+            raise BadConfig(f"{where}: it names no file. Put its path into the host field.")
+        return f"{scheme}:///{host}"
+    if not connection.schema:
+        raise BadConfig(f"{where}: it names no database. Put its name into the schema field.")
+    options = {name: str(value) for name, value in connection.extra_dejson.items()}
+    if unknown := sorted(set(options) - _LIBPQ):
+        raise BadConfig(f"{where}: extra {', '.join(unknown)} is not supported; use {', '.join(sorted(_LIBPQ))}.")
+    port = str(connection.port) if connection.port else ""
+    if host.startswith("/"):
+        options["host"], host = host, ""
+        if port:
+            options["port"], port = port, ""
     user = quote(connection.login or "", safe="")
-    password = quote(connection.password or "", safe="")
-    return f"{scheme}://{user}:{password}@{connection.host}:{connection.port or 5432}/{connection.schema}"
+    password = ":" + quote(connection.password, safe="") if connection.password else ""
+    address = (f"[{host}]" if ":" in host else host) + (port and f":{port}")
+    authority = f"{user}{password}@{address}" if user else address
+    query = "?" + urlencode(options, quote_via=quote) if options else ""
+    return f"{scheme}://{authority}/{quote(connection.schema, safe='')}{query}"
 
 
 def _smtp_settings(connection: Connection) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """What an Airflow Connection says, as settings. Where there is none, the environment counts."""
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from perennial.foundation.errors import BadConfig
+from perennial.ledger.store import connect
 from perennial.orchestration.connections import connected_settings
 
 
@@ -43,7 +45,81 @@ def test_a_postgres_connection_becomes_a_url_that_survives_odd_passwords(connect
     connections("perennial_ledger", "postgres://etl@db.internal/ledger")
     settings = connected_settings()
     assert settings.warehouse_url == "postgresql://etl:p%40ss%2Fword@db.internal:5433/shop"
-    assert settings.ledger_url == "postgresql://etl:@db.internal:5432/ledger"
+    assert settings.ledger_url == "postgresql://etl@db.internal/ledger"
+
+
+@pytest.mark.parametrize(
+    ("uri", "url"),
+    [
+        (
+            "postgres://etl:%3Fp%20%C3%BC%25%23@db.internal/led%20ger",
+            "postgresql://etl:%3Fp%20%C3%BC%25%23@db.internal/led%20ger",
+        ),
+        (
+            "postgres://etl:pw@db.internal/ledger?sslmode=verify-full&sslrootcert=%2Fetc%2Fca%20x.pem&connect_timeout=5",
+            "postgresql://etl:pw@db.internal/ledger?sslmode=verify-full&sslrootcert=%2Fetc%2Fca%20x.pem&connect_timeout=5",
+        ),
+        (
+            "postgres://etl:pw@db.internal/ledger?options=-csearch_path%3Dmail",
+            "postgresql://etl:pw@db.internal/ledger?options=-csearch_path%3Dmail",
+        ),
+        (
+            "postgres://etl:pw@%2Fvar%2Frun%2Fpostgresql:5433/ledger",
+            "postgresql://etl:pw@/ledger?host=%2Fvar%2Frun%2Fpostgresql&port=5433",
+        ),
+        ("postgres:///ledger", "postgresql:///ledger"),
+        ("postgres://etl@[2001:db8::1]:5433/ledger", "postgresql://etl@[2001:db8::1]:5433/ledger"),
+    ],
+)
+def test_a_connection_says_the_same_as_its_url_to_sqlalchemy_and_to_libpq(connections, uri, url):
+    connections("perennial_ledger", uri)
+    settings = connected_settings()
+    assert settings.ledger_url == url
+    read = conninfo_to_dict(url)
+    engine = connect(settings)
+    _, arguments = engine.dialect.create_connect_args(engine.url)
+    arguments = {name: str(value) for name, value in arguments.items() if name != "context"}
+    assert arguments == {name: str(value) for name, value in read.items()}
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("postgres://etl:s3cret@db.internal/", "perennial_ledger: it names no database"),
+        (
+            "postgres://etl:s3cret@db.internal/ledger?iam=true&sslpassword=s3cret",
+            "extra iam, sslpassword is not supported",
+        ),
+        ("sqlite://", "perennial_ledger: it names no file"),
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_named_without_its_password(connections, uri, words):
+    connections("perennial_ledger", uri)
+    with pytest.raises(BadConfig, match=words) as refused:
+        connected_settings()
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("executor", "named"),
+    [
+        ("CeleryExecutor", "CeleryExecutor"),
+        ("LocalExecutor,airflow.providers.celery.executors.celery_executor.CeleryExecutor:far", "CeleryExecutor"),
+        ("LocalExecutor;team1=KubernetesExecutor", "KubernetesExecutor"),
+    ],
+)
+def test_a_sqlite_ledger_is_refused_where_tasks_may_run_on_other_hosts(connections, monkeypatch, executor, named):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    with pytest.raises(BadConfig, match=rf"SQLite file, and tasks run under {named},.*PERENNIAL_LEDGER"):
+        connected_settings()
+    connections("perennial_ledger", "postgres://etl@db.internal/ledger")
+    assert connected_settings().ledger_url == "postgresql://etl@db.internal/ledger"
+
+
+@pytest.mark.parametrize("executor", ["LocalExecutor", "airflow.executors.local_executor.LocalExecutor:here"])
+def test_a_sqlite_ledger_is_fine_on_one_host(monkeypatch, executor):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    assert connected_settings().ledger is None
 
 
 def test_a_connection_wins_over_the_environment(connections, monkeypatch):
