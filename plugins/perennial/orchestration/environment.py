@@ -35,7 +35,6 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "core.simple_auth_manager_users": f"{LOGIN}:admin",
         "core.simple_auth_manager_passwords_file": _password_file(home),
         "database.sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
-        "database.load_default_connections": False,
         "api.host": "127.0.0.1",
         "api.port": port,
         "api.base_url": url,
@@ -47,7 +46,6 @@ def airflow_environment(settings: Settings, port: int) -> dict[str, str]:
         "dag_processor.min_file_process_interval": 30,
         "workers.min_heartbeat_interval": 1,  # also how long a failed task may take to be noticed
         "logging.logging_level": "WARNING",
-        "usage_data_collection.enabled": False,
     }
     variables = {f"AIRFLOW__{name.replace('.', '__').upper()}": str(value) for name, value in options.items()}
     return variables | {

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from perennial.flows import listening
 from perennial.foundation.errors import Retryable
-from perennial.foundation.settings import Settings
+from perennial.foundation.settings import Settings, load_settings
 from perennial.web.pages import STYLE_HASH, confirm_page, done_page, missing_page, preferred_locale
 
 MAX_BODY = 10_000  # bytes; a one-click POST has thirty
@@ -29,8 +29,9 @@ _HEADERS = {
 }
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The app as ASGI; it needs the ledger and the signing secret, nothing else."""
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The app as ASGI, a factory for `uvicorn --factory`. It needs the ledger and the signing secret, nothing else."""
+    settings = settings or load_settings()
     app = FastAPI(title="Perennial", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.middleware("http")
