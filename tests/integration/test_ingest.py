@@ -317,6 +317,19 @@ def test_equal_lines_without_a_number_are_lines_in_a_file_and_duplicates_across_
     assert keys["shop/b.csv"][:2] == keys["shop/a.csv"]
 
 
+def test_equal_lines_are_duplicates_where_the_source_says_so(shop):
+    shop.source(SHOP + "identical_rows: duplicates\n")
+    again = (
+        line(number="") * 2 + line("2", number="") + line("1", number="", name=" Tee ") + line("1", number="", qty="2")
+    )
+    shop.put("shop/a.csv", HEADER + again + line("3", number="7") * 2)
+    assert shop.ingest()["shop"]["accepted"] == 7  # none is refused: what became of each is told by staging
+    keys = [key for (key,) in shop.rows("select _key from raw.order_lines order by _row")]
+    assert keys[0] == keys[1] == keys[3]
+    assert len(set(keys)) == 4
+    assert keys[5:] == ["3|7", "3|7"]  # a number says more than being alike
+
+
 def test_whitespace_separated_files_without_a_header(shop):
     shop.source(
         SHOP.replace("format: csv", "format: csv\ncsv: {delimiter: whitespace, header: [order_no, date, qty, price]}")

@@ -95,7 +95,7 @@ class Batch:
     ) -> pa.RecordBatchReader:
         """The rows no critical rule refuses, as they go to `raw.<contract>`."""
         contract = self.source.contract
-        key = key_of(contract, all_numbered=self._all_numbered())
+        key = key_of(self.source, all_numbered=self._all_numbered())
         relation = self.scratch.connection.sql(
             f"""
             select

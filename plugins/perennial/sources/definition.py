@@ -49,6 +49,9 @@ class _SourceFile(Document):
     formats: dict[str, Names] = Field(default_factory=dict)
     columns: dict[str, Expression | Names]
     max_refused: float = Field(0.2, ge=0, le=1)
+    identical_rows: Literal["rows", "duplicates"] = Field(
+        "rows", description="What rows of one file are that say the same and have no number."
+    )
     required: bool = False
 
 
@@ -80,6 +83,7 @@ class Source:
     encodings: tuple[str, ...]
     timezone: str
     max_refused: float
+    repeats_are_duplicates: bool
     required: bool
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     columns: dict[str, Mapping] = field(default_factory=dict)
@@ -115,6 +119,7 @@ def load_source(name: str, settings: Settings) -> Source:
         encodings=written.encodings,
         timezone=written.timezone or settings.timezone,
         max_refused=written.max_refused,
+        repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,
         formats=dict(written.formats),
         columns=columns,

@@ -99,21 +99,23 @@ def _canonical(name: str, column: Column) -> str:
     return f"coalesce({value}::varchar, chr(30))"
 
 
-def key_of(contract: Contract, *, all_numbered: bool) -> str:
+def key_of(source: Source, *, all_numbered: bool) -> str:
     """
     The identity of a row as one text: its key columns joined by `|`.
 
     Without the column that numbers rows, the content and the ordinal among identical rows of the file take its place;
-    that costs a sort, which `all_numbered` saves.
+    that costs a sort, which `all_numbered` saves. Where the source says that identical rows are duplicates, the content
+    alone.
     """
+    contract = source.contract
     texts = {name: _key_text(name, contract.columns[name]) for name in contract.key}
     whole = f"concat_ws('|', {', '.join(texts.values())})"
     if contract.numbered_by is None or all_numbered:
         return whole
-    ordinal = "(row_number() over (partition by _file, _hash order by _row))::varchar"
-    others = [text for name, text in texts.items() if name != contract.numbered_by]
-    stand_in = f"concat_ws('|', {', '.join([*others, '_hash', ordinal])})"
-    return f"case when {contract.numbered_by} is null then {stand_in} else {whole} end"
+    stand_in = [text for name, text in texts.items() if name != contract.numbered_by] + ["_hash"]
+    if not source.repeats_are_duplicates:
+        stand_in.append("(row_number() over (partition by _file, _hash order by _row))::varchar")
+    return f"case when {contract.numbered_by} is null then concat_ws('|', {', '.join(stand_in)}) else {whole} end"
 
 
 def _key_text(name: str, column: Column) -> str:
