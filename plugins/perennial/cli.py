@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -85,6 +86,23 @@ def rebuild(context: typer.Context) -> None:
     with progress("rebuild", len(todo)) as advance:
         for name, call in todo:
             advance(name, call())
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    day: Annotated[datetime, typer.Option(formats=DAY_FORMAT, help="A business day that was run: 2026-01-31.")],
+    into: Annotated[Path, typer.Option(help="A new folder: its warehouse and publication are made there.")],
+    history: Annotated[bool, typer.Option("--history", help="Run every day before it too, for the histories.")] = False,
+) -> None:
+    """Make a past day's tables once more, with what was known then, in a folder of their own."""
+    from perennial.flows.rebuild import replay as steps_of_replay
+
+    todo = list(steps_of_replay(day.date(), into, context.obj, with_history=history))
+    with progress(f"replay {day.date()}", len(todo)) as advance:
+        for name, call in todo:
+            advance(name, call())
+    console.print(f"PERENNIAL_HOME={into} perennial query … asks it.", markup=False, soft_wrap=True)
 
 
 @app.command()

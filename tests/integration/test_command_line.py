@@ -15,7 +15,7 @@ def perennial(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_shop_in_which_nothing_happened_yet(perennial):
+def test_a_shop_in_which_nothing_happened_yet(perennial, tmp_path):
     assert perennial("run").exit_code == 0
     told = perennial("status")
     assert told.exit_code == 0, told.exception
@@ -24,6 +24,10 @@ def test_a_shop_in_which_nothing_happened_yet(perennial):
     assert shown.exit_code == 0, shown.exception
     assert "[/red] not markup" in shown.output
     assert "[bold]" in shown.output
+    replayed = perennial("replay", "--day", "2026-01-31", "--into", str(tmp_path / "then"))
+    assert replayed.exit_code == 0, replayed.exception
+    assert (tmp_path / "then" / "published" / "latest" / "report.html").is_file()
+    assert "no day that was run" in str(perennial("replay", "--day", "2026-01-30", "--into", str(tmp_path)).exception)
 
 
 @pytest.mark.parametrize(

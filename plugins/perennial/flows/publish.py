@@ -116,7 +116,7 @@ def publish(run: Run, settings: Settings) -> dict[str, object]:
         mirror_ledger(warehouse, settings)
         build_schema("marts", materializer)
         try:
-            figures = _publish(warehouse, materializer.models, run, settings)
+            figures = write(warehouse, materializer.models, run, settings)
         except OSError as error:
             raise Retryable(
                 f"{settings.published_dir}: the publication cannot be written: {error.strerror}. "
@@ -126,7 +126,12 @@ def publish(run: Run, settings: Settings) -> dict[str, object]:
     return {"day": run.day.isoformat(), **figures}
 
 
-def _publish(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings: Settings) -> dict[str, object]:
+def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings: Settings) -> dict[str, object]:
+    """
+    Publish the tables as they are below `settings.published_dir`; needs neither ledger nor landing.
+
+    Returns the publication's folder name, whether it is new, and the rows of its tables.
+    """
     home = settings.published_dir
     home.mkdir(parents=True, exist_ok=True)
     draft = home / f".draft-{uuid4().hex}"

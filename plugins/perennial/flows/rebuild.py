@@ -2,7 +2,7 @@
 A warehouse made anew from what is precious: landing, ledger and rules.
 
 Every day that was run is run again, oldest first, with the files that were known then. Nothing is planned or sent: the
-decisions of those days are in the ledger.
+decisions of those days are in the ledger. `replay` does so for a past day in a folder of its own.
 """
 
 import logging
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import date, datetime
 from functools import partial
+from pathlib import Path
 
-from perennial.flows import campaigns, churn, ingest, refresh
+from perennial.flows import campaigns, churn, ingest, publish, refresh
 from perennial.flows.day_order import close_day
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Origin, Run
@@ -55,6 +56,34 @@ def steps(settings: Settings) -> Iterator[Step]:
     for day, known_at in days:
         yield from _replay(day, known_at, scratch)
     yield "exchange", partial(_exchange, scratch, alone, settings)
+
+
+def replay(day: date, into: Path, settings: Settings, *, with_history: bool = False) -> Iterator[Step]:
+    """
+    Make the tables of a day that was run once more, from what was known then, and publish them: all below `into`.
+
+    Its warehouse is a DuckDB file, whatever the present one is; neither the present tables nor the publication changes.
+    Histories hold that day alone, unless every recorded day before it is run too, `with_history`. The rule books and
+    mappings are today's. Raises BadConfig for a day that was never run and for a folder that is not empty.
+    """
+    days = _days(settings)
+    if day not in dict(days):
+        newest = f"the newest is {days[-1][0]}" if days else "there is none"
+        raise BadConfig(f"Day {day} cannot be replayed: it is no day that was run to its end ({newest}).")
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise BadConfig(f"{into} is not empty: name a new folder to replay {day} into.")
+    into.mkdir(parents=True, exist_ok=True)
+    beside = settings.model_copy(update={"warehouse": f"duckdb:///{into.resolve() / 'warehouse.duckdb'}"})
+    for one, known_at in days:
+        if one == day or (with_history and one < day):
+            yield from _replay(one, known_at, beside)
+    yield f"{day} publish", partial(_publish, day, into, beside)
+
+
+def _publish(day: date, into: Path, beside: Settings) -> dict[str, object]:
+    run = Run(day, Origin.REPLAY)
+    with open_tables(run, beside) as (warehouse, materializer):
+        return publish.write(warehouse, materializer.models, run, beside.model_copy(update={"home": into}))
 
 
 def _begin(scratch: Settings, alone: ExitStack, settings: Settings) -> dict[str, int]:
