@@ -32,6 +32,11 @@ class PostgresServer:
             connection.execute(f"create database {name} template {original}")
         return self._server.get_uri(name)
 
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"drop database {psycopg.conninfo.conninfo_to_dict(url)['dbname']} with (force)")
+
 
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:

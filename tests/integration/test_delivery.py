@@ -2,7 +2,6 @@
 
 import logging
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,25 +31,36 @@ def _mails(settings):
     ]
 
 
-def _filled(home, count, **overrides):
-    settings = settings_in(home, **overrides)
-    with open_ledger(settings) as ledger:
-        fill(ledger, settings, count)
-    return settings
+@pytest.fixture
+def filled(tmp_path, ledger_url):
+    """A function that queues messages for the mailbox, on each engine of the ledger."""
+
+    def fill_ledger(count, **overrides):
+        settings = settings_in(tmp_path, ledger=ledger_url, **overrides)
+        with open_ledger(settings) as ledger:
+            fill(ledger, settings, count)
+        return settings
+
+    return fill_ledger
 
 
-def _live_by_smtp(home, count, port):
-    """Messages queued for real SMTP; a live run needs no demo clock to queue, only its origin."""
-    settings = settings_in(home, delivery="smtp", smtp_port=port, smtp_timeout=2)
-    with open_ledger(settings) as ledger:
-        freeze(ledger, settings, send=count)
-        rows = [new_message(number, settings) for number in range(count)]
-        assert ledger.queue(Run(DAY, Origin.LIVE), CAMPAIGN, "smtp", rows) == count
-    return settings
+@pytest.fixture
+def live_by_smtp(tmp_path, ledger_url):
+    """A function that queues messages for real SMTP; a live run needs no demo clock to queue, only its origin."""
+
+    def fill_ledger(count, port):
+        settings = settings_in(tmp_path, ledger=ledger_url, delivery="smtp", smtp_port=port, smtp_timeout=2)
+        with open_ledger(settings) as ledger:
+            freeze(ledger, settings, send=count)
+            rows = [new_message(number, settings) for number in range(count)]
+            assert ledger.queue(Run(DAY, Origin.LIVE), CAMPAIGN, "smtp", rows) == count
+        return settings
+
+    return fill_ledger
 
 
-def test_mail_reaches_the_mailbox_whole_and_once(tmp_path):
-    settings = _filled(tmp_path, 3)
+def test_mail_reaches_the_mailbox_whole_and_once(filled):
+    settings = filled(3)
     assert deliver(settings) == {"accepted": 3}
     assert deliver(settings) == {"accepted": 3}
     mails = _mails(settings)
@@ -71,8 +81,8 @@ def test_mail_reaches_the_mailbox_whole_and_once(tmp_path):
         assert ledger.open_leases() == []
 
 
-def test_who_said_no_in_the_meantime_is_held(tmp_path):
-    settings = _filled(tmp_path, 3)
+def test_who_said_no_in_the_meantime_is_held(filled):
+    settings = filled(3)
     with open_ledger(settings) as ledger:
         (message,) = ledger.messages_of("c1")
         assert ledger.unsubscribe(message["message_id"], method="page", proof={})
@@ -83,8 +93,8 @@ def test_who_said_no_in_the_meantime_is_held(tmp_path):
         assert ledger.messages_of("c1")[0]["reason"] == "suppressed"
 
 
-def test_what_cannot_be_written_fails_alone_and_says_why(tmp_path, caplog):
-    settings = settings_in(tmp_path)
+def test_what_cannot_be_written_fails_alone_and_says_why(tmp_path, ledger_url, caplog):
+    settings = settings_in(tmp_path, ledger=ledger_url)
     without_name = {name: value for name, value in context_of("Eve").items() if name != "shop_name"}
     with open_ledger(settings) as ledger:
         freeze(ledger, settings, send=4)
@@ -106,10 +116,10 @@ def test_what_cannot_be_written_fails_alone_and_says_why(tmp_path, caplog):
     assert not any(private in caplog.text for private in ("mail.example", "not an address", "Eve", "Mallory"))
 
 
-def test_an_unreachable_server_loses_nothing_and_is_named(tmp_path):
+def test_an_unreachable_server_loses_nothing_and_is_named(live_by_smtp):
     with smtp_server() as gone:
         port = gone.port
-    settings = _live_by_smtp(tmp_path, 3, port)
+    settings = live_by_smtp(3, port)
     with pytest.raises(Retryable, match=f"127.0.0.1:{port}") as error:
         deliver(settings)
     assert "mail.example" not in str(error.value)
@@ -122,35 +132,35 @@ def test_an_unreachable_server_loses_nothing_and_is_named(tmp_path):
     assert len(server.taken) == 3
 
 
-def test_each_answer_becomes_its_state_and_unknown_is_never_sent_again(tmp_path):
+def test_each_answer_becomes_its_state_and_unknown_is_never_sent_again(live_by_smtp):
     def script(step, number):
         return {("DOT", 1): DROP, ("RCPT", 2): "550 no", ("RCPT", 3): "451 later"}.get((step, number))
 
     with smtp_server(script) as server:
-        settings = _live_by_smtp(tmp_path, 4, server.port)
+        settings = live_by_smtp(4, server.port)
         assert deliver(settings) == {"accepted": 1, "failed": 1, "retry": 1, "unknown": 1}
         assert deliver(later(settings, minutes=5)) == {"accepted": 2, "failed": 1, "unknown": 1}
     assert len(server.bodies) == 3
 
 
-def test_mail_queued_for_the_mailbox_does_not_leave_when_smtp_is_turned_on(tmp_path):
-    settings = _filled(tmp_path, 2)
+def test_mail_queued_for_the_mailbox_does_not_leave_when_smtp_is_turned_on(filled):
+    settings = filled(2)
     with smtp_server() as server:
         real = settings.model_copy(update={"delivery": "smtp", "smtp_port": server.port})
         assert deliver(real) == {"queued": 2}
     assert server.connections == 0
 
 
-def test_a_wrong_sender_is_a_wrong_setting_and_moves_nothing(tmp_path):
-    settings = _filled(tmp_path, 2, sender="nobody")
+def test_a_wrong_sender_is_a_wrong_setting_and_moves_nothing(filled):
+    settings = filled(2, sender="nobody")
     with pytest.raises(BadConfig, match="PERENNIAL_SENDER"):
         deliver(settings)
     with open_ledger(settings) as ledger:
         assert ledger.counts_by_state() == {"queued": 2}
 
 
-def test_two_deliveries_at_once_share_nothing(tmp_path):
-    settings = _filled(tmp_path, 700)
+def test_two_deliveries_at_once_share_nothing(filled):
+    settings = filled(700)
     with ThreadPoolExecutor(3) as pool:
         counts = [run.result() for run in [pool.submit(deliver, settings) for _ in range(3)]]
     assert {"accepted": 700} in counts
@@ -158,8 +168,8 @@ def test_two_deliveries_at_once_share_nothing(tmp_path):
     assert len(held_messages(settings.mailbox_dir)) == 700
 
 
-def test_the_claim_of_a_living_worker_is_left_alone_until_it_expires_and_is_unknown_then(tmp_path):
-    settings = _filled(tmp_path, 2)
+def test_the_claim_of_a_living_worker_is_left_alone_until_it_expires_and_is_unknown_then(filled):
+    settings = filled(2)
     with Journal(settings.ledger_dir / "journal", "alive"), open_ledger(settings) as ledger:
         assert ledger.claim("alive", "mailbox", 5, LEASE) is not None
         assert deliver(settings) == {"sending": 2}
@@ -168,8 +178,8 @@ def test_the_claim_of_a_living_worker_is_left_alone_until_it_expires_and_is_unkn
     assert len(_mails(settings)) == 2
 
 
-def test_without_its_journal_a_claim_is_unknown_and_not_sent_again(tmp_path):
-    settings = _filled(tmp_path, 2)
+def test_without_its_journal_a_claim_is_unknown_and_not_sent_again(filled):
+    settings = filled(2)
     with open_ledger(settings) as ledger:
         assert ledger.claim("lost", "mailbox", 5, LEASE) is not None
     assert deliver(settings) == {"sending": 2}  # perhaps on another host
@@ -177,14 +187,11 @@ def test_without_its_journal_a_claim_is_unknown_and_not_sent_again(tmp_path):
     assert _mails(settings) == []
 
 
-def test_an_old_ledger_put_back_sends_nothing_until_it_is_reconciled_and_nothing_twice_after(tmp_path):
-    settings = _filled(tmp_path, 5)
-    file = settings.ledger_dir / "ledger.sqlite"
-    shutil.copy(file, tmp_path / "backup")
+def test_an_old_ledger_put_back_sends_nothing_until_it_is_reconciled_and_nothing_twice_after(filled, copy_of_ledger):
+    settings = filled(5)
+    put_back = copy_of_ledger(settings)
     assert deliver(settings) == {"accepted": 5}
-    for leftover in settings.ledger_dir.glob("ledger.sqlite*"):
-        leftover.unlink()
-    shutil.copy(tmp_path / "backup", file)
+    settings = put_back()
     with pytest.raises(Permanent, match="perennial ledger reconcile"):
         deliver(settings)
     assert reconcile(settings, by="a person") == {"accepted": 5, "unknown": 0, "remembered": 0}
@@ -197,20 +204,20 @@ import sys
 from pathlib import Path
 from outbox import settings_in
 from perennial.flows.delivery import deliver
-deliver(settings_in(Path(sys.argv[1])))
+deliver(settings_in(Path(sys.argv[1]), ledger=sys.argv[2] or None))
 """
 
 
 def _work(settings):
     paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "plugins")]
     code = f"import sys; sys.path[:0] = {paths!r}\n{_WORKER}"
-    return subprocess.Popen([sys.executable, "-c", code, str(settings.home)])
+    return subprocess.Popen([sys.executable, "-c", code, str(settings.home), settings.ledger or ""])
 
 
 @pytest.mark.slow
-def test_workers_killed_at_random_moments_send_everything_once(tmp_path):
+def test_workers_killed_at_random_moments_send_everything_once(filled):
     total, chance = 300, random.Random(20260201)
-    settings = _filled(tmp_path, total)
+    settings = filled(total)
     for _ in range(8):
         so_far = len(held_messages(settings.mailbox_dir))
         stop_at = so_far + chance.randint(1, 40)

@@ -4,7 +4,7 @@ import atexit
 import shutil
 from collections import Counter
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -24,14 +24,15 @@ from perennial.ledger import Outcome, State, open_ledger
 TOTAL = 12
 
 
-@lru_cache
-def _filled_home():
+@cache
+def _filled(server):
+    """Settings of a home with waiting messages, to be copied; its ledger is a file, or a database of `server`."""
     home = Path(mkdtemp())
     atexit.register(shutil.rmtree, home)
-    settings = settings_in(home)
+    settings = settings_in(home, ledger=server and server.database())
     with open_ledger(settings) as ledger:
         fill(ledger, settings, TOTAL)
-    return home
+    return settings
 
 
 class World:
@@ -58,17 +59,22 @@ class Worker:
 
 
 class Delivering(RuleBasedStateMachine):
+    server = None
+
     def __init__(self):
         super().__init__()
+        filled = _filled(self.server)
         self.folder = TemporaryDirectory()
-        shutil.copytree(_filled_home(), self.folder.name, dirs_exist_ok=True)
-        self.clock = settings_in(Path(self.folder.name))
+        shutil.copytree(filled.home, self.folder.name, dirs_exist_ok=True)
+        self.clock = settings_in(Path(self.folder.name), ledger=self.server and self.server.copy(filled.ledger))
         self.world, self.workers = World(), []
 
     def teardown(self):
         for worker in self.workers:
             worker.journal.__exit__()
         self.folder.cleanup()
+        if self.server:
+            self.server.drop(self.clock.ledger)
 
     @precondition(lambda self: len(self.workers) < 3)
     @rule()
@@ -149,3 +155,18 @@ TestDelivering = pytest.mark.slow(Delivering.TestCase)
 TestDelivering.settings = settings(
     max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+class DeliveringOnPostgreSQL(Delivering):
+    pass
+
+
+@pytest.fixture
+def _on_postgresql(postgres):
+    DeliveringOnPostgreSQL.server = postgres
+
+
+TestDeliveringOnPostgreSQL = pytest.mark.slow(
+    pytest.mark.usefixtures("_on_postgresql")(DeliveringOnPostgreSQL.TestCase)
+)
+TestDeliveringOnPostgreSQL.settings = settings(TestDelivering.settings, max_examples=20)

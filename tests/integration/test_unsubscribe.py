@@ -17,8 +17,8 @@ from perennial.web.app import MAX_BODY, create_app
 
 
 @pytest.fixture
-def settings(tmp_path):
-    settings = settings_in(tmp_path)
+def settings(tmp_path, ledger_url):
+    settings = settings_in(tmp_path, ledger=ledger_url)
     with open_ledger(settings) as ledger:
         fill(ledger, settings, 2)
     return settings
