@@ -13,7 +13,7 @@ from perennial.orchestration.pools import create_pools
 
 # What tasks import, loaded once before the scheduler forks its workers: great_expectations alone costs a task eight
 # seconds. `make up` therefore has to be started again to see changed code; DAG files are read anew all the time.
-_PRELOADED = (
+PRELOADED = (
     "great_expectations",
     "duckdb_sqlalchemy",
     "perennial.flows.day",
@@ -32,7 +32,7 @@ def prepare(settings: Settings) -> None:
 
 def scheduler() -> None:
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "INFO"  # for tasks: they say what they did
-    for name in _PRELOADED:
+    for name in PRELOADED:
         importlib.import_module(name)
     _airflow("scheduler", "--skip-serve-logs")
 
