@@ -1,5 +1,6 @@
 """The command line as a person uses it."""
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -28,6 +29,18 @@ def test_a_shop_in_which_nothing_happened_yet(perennial, tmp_path):
     assert replayed.exit_code == 0, replayed.exception
     assert (tmp_path / "then" / "published" / "latest" / "report.html").is_file()
     assert "no day that was run" in str(perennial("replay", "--day", "2026-01-30", "--into", str(tmp_path)).exception)
+
+
+def test_a_servers_ledger_is_raised_by_a_person(perennial, postgres, monkeypatch):
+    url = postgres.database()
+    monkeypatch.setenv("PERENNIAL_LEDGER", url)
+    assert perennial("migrate").output == "A new ledger was made, with schema 0002.\n"
+    assert perennial("migrate").output == "The ledger has schema 0002 already.\n"
+    with psycopg.connect(url) as connection:
+        connection.execute("update alembic_version set version_num = '0001'")  # its tables are raised again
+    assert "run `perennial migrate`" in str(perennial("deliver").exception)
+    assert perennial("migrate").output == "The ledger was raised from schema 0001 to 0002.\n"
+    assert perennial("deliver").exit_code == 0
 
 
 @pytest.mark.parametrize(

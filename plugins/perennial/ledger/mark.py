@@ -3,6 +3,12 @@ The high-water mark: a small file outside the ledger that notices an old ledger 
 
 Every commit of the ledger raises its revision; the mark follows. A ledger behind its mark has forgotten something it
 did. A crash may leave the mark a commit short, which is harmless: nothing is sent before the mark of its claim is down.
+
+It lies in the home, outside the ledger's folder, so that putting a backup back does not put an old mark back. Hosts
+that share a ledger on a server share the home too (frozen files and journals need that), so there is one mark, and any
+host notices an old ledger. A host with a home of its own has a mark of its own: it knows what it committed or saw
+last, and would not notice the loss of what only others did. A new host has no mark: whoever restores a ledger there
+says so (`perennial ledger reconcile --restored`).
 """
 
 import fcntl

@@ -29,6 +29,8 @@ _IDLE_SECONDS = 60  # after which PostgreSQL ends the session of a writer that h
 # What PostgreSQL calls passing: connection, read-only (a failover), idle too long, rollback, resources, locks,
 # shutdown, system.
 _PASSING = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
+# With a host that is gone without a word: by itself libpq waits for minutes, and for hours on an open connection.
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
 Row = dict[str, Any]
 
 
@@ -53,6 +55,7 @@ def connect(settings: Settings) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
+        event.listen(engine, "do_connect", _patience_with_postgresql)
         event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -99,6 +102,11 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once: upgrading a read later could only fail.
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+
+def _patience_with_postgresql(_dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    for name, seconds in _PATIENCE.items():
+        options.setdefault(name, seconds)
 
 
 def _begin_postgresql(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """A ledger on a server: locks held too long, sessions that end, errors that pass and that stay, URLs and passwords."""
 
 import logging
+import socket
 import threading
 from datetime import timedelta
 from urllib.parse import quote
@@ -107,6 +108,14 @@ def test_an_unreachable_server_is_named_without_the_password(tmp_path, caplog):
         pass
     assert str(error.value).startswith("Ledger postgresql://127.0.0.1:1/ledger cannot be used right now: ")
     assert "s3cret" not in str(error.value) + str(error.value.__cause__) + caplog.text
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setitem(store._PATIENCE, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/ledger"
+        with pytest.raises(Retryable, match="timeout"), open_ledger(settings_in(tmp_path, ledger=url)):
+            pass
 
 
 # URLs.
