@@ -57,6 +57,15 @@ class TestTouched:
         assert shop.rows("customers.totals") == []
         assert shop.rows("core.days") == [(MONDAY, 1, 5)]
 
+    def test_a_row_that_comes_out_as_it_was_touches_nobody(self, shop):
+        shop.land(("v1", "ref:1", MONDAY, 5))
+        shop.run(MONDAY)
+        shop.mark("customers.totals", "total = total + 1000")
+        shop.land(("v1", "ref:1", MONDAY, 5))
+        builds = {build.table: build.rows for build in shop.run(TUESDAY) if build.how == "replaced"}
+        assert builds["core.visits"] == 1
+        assert shop.rows("customers.totals") == [("1", 1005)]
+
     def test_rows_dated_later_are_touched_when_their_day_comes(self, shop):
         shop.land(("v1", "ref:1", WEDNESDAY, 5))
         shop.run(MONDAY)
