@@ -190,7 +190,5 @@ def open_tables(run: Run, settings: Settings) -> Iterator[tuple[Warehouse, Mater
 
 
 def build_schema(schema: str, materializer: Materializer) -> dict[str, int]:
-    """Build every table of `schema` in order; rows written of each."""
-    return {
-        table: materializer.build(model).rows for table, model in materializer.models.items() if model.schema == schema
-    }
+    """Build every table of `schema`; rows written of each."""
+    return materializer.build_all(model for model in materializer.models.values() if model.schema == schema)

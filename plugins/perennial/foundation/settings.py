@@ -45,6 +45,7 @@ class Settings(BaseSettings):
         description="The demo clock: when set, it is always this moment. Default: <home>/demo_clock, if there is one.",
     )
     memory_limit: str = Field("4GB", description="What the warehouse engine may use.")
+    warehouse_connections: int = Field(4, ge=1, description="Tables that a PostgreSQL warehouse makes at once.")
     lock_timeout: float = Field(60, ge=0, description="Seconds to wait for another writer of the warehouse file.")
 
     delivery: Literal["mailbox", "smtp"] = Field(

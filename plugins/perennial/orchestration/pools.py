@@ -8,9 +8,14 @@ LANDING = "landing"
 
 
 def pools(settings: Settings) -> dict[str, tuple[int, str]]:
-    """Slots and description of every pool. DuckDB and SQLite have one writer; a server has many."""
+    """
+    Slots and description of every pool.
+
+    Days go through the warehouse one after the other, so its writers take turns; on a server each of them makes several
+    tables at once. SQLite has one writer, a server many.
+    """
     return {
-        WAREHOUSE: (1 if settings.warehouse_url.startswith("duckdb") else 8, "Writers of the warehouse"),
+        WAREHOUSE: (1, "Writers of the warehouse"),
         LEDGER: (1 if settings.ledger_url.startswith("sqlite") else 8, "Writers of the ledger"),
         LANDING: (4, "Files being taken from the inbox"),
     }

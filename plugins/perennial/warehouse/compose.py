@@ -29,7 +29,7 @@ def compose(model: Model, day: date, dialect: str, *, picked: Mapping[str, str],
     return translate(query, dialect)
 
 
-def translate(query: exp.Query, dialect: str) -> str:
+def translate(query: exp.Expr, dialect: str) -> str:
     """The query as the engine reads it, with the types that DuckDB gives: 7-portable-sql says what goes wrong else."""
     if dialect == DIALECT:
         return query.sql(dialect, comments=False)

@@ -37,7 +37,7 @@ class DuckDBWarehouse(Warehouse):
     is_shared = False
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        super().__init__()
+        super().__init__(hands=1)  # one statement keeps all cores busy
         self._connection = connection
 
     @classmethod
@@ -125,6 +125,10 @@ class DuckDBWarehouse(Warehouse):
 
     def tune(self, table: str, keys: Iterable[str]) -> None:
         """Nothing to do: DuckDB keeps the bounds of each column's blocks by itself."""
+
+    @contextmanager
+    def beside(self) -> Iterator[Self]:
+        yield self
 
 
 def exchange(new: Path, path: Path, settings: Settings) -> None:

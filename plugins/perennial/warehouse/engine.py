@@ -37,7 +37,8 @@ class Warehouse(ABC):
     dialect: ClassVar[str]  # SQLGlot's name of it
     is_shared: ClassVar[bool]  # whether BI tools may connect to it
 
-    def __init__(self) -> None:
+    def __init__(self, hands: int) -> None:
+        self.hands = hands  # how many tables it makes at once
         self._in_transaction = False
 
     @abstractmethod
@@ -72,7 +73,11 @@ class Warehouse(ABC):
 
     @abstractmethod
     def tune(self, table: str, keys: Iterable[str]) -> None:
-        """Make a table that was written anew quick to read by `keys`, where the engine wants to be told."""
+        """Make `table`, of which much has changed, quick to read by `keys`, where the engine wants to be told."""
+
+    @abstractmethod
+    def beside(self) -> AbstractContextManager["Warehouse"]:
+        """What another thread of the same writer may use; `hands` of them at once."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -75,9 +75,10 @@ class PostgresWarehouse(Warehouse):
     dialect = "postgres"
     is_shared = True
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        super().__init__()
+    def __init__(self, connection: psycopg.Connection, url: str, hands: int) -> None:
+        super().__init__(hands)
         self._connection = connection
+        self._url = url
 
     @classmethod
     @contextmanager
@@ -87,7 +88,14 @@ class PostgresWarehouse(Warehouse):
             _wait_for_lock(connection, url, settings.lock_timeout)
             for macro in _MACROS:
                 connection.execute(macro)
-            yield cls(connection)
+            yield cls(connection, url, settings.warehouse_connections)
+
+    @contextmanager
+    def beside(self) -> Iterator[Self]:
+        with _connect(self._url) as connection:
+            # What others touch meanwhile must not come into view between two statements of one build.
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield type(self)(connection, self._url, hands=1)
 
     def close(self) -> None:
         self._connection.close()
@@ -124,7 +132,7 @@ class PostgresWarehouse(Warehouse):
 
     def append(self, table: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         columns = ", ".join(rows.schema.names)
-        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        batches = rows.to_batches(max_chunksize=65_536) if isinstance(rows, pa.Table) else rows
         options = pa_csv.WriteOptions(include_header=False)  # quotes all text, so that null and '' differ
         with (
             self._connection.cursor() as cursor,
@@ -139,8 +147,10 @@ class PostgresWarehouse(Warehouse):
         return "double precision" if kind == "double" else kind
 
     def tune(self, table: str, keys: Iterable[str]) -> None:
+        known = self.tuned_by(table)
         for column in keys:
-            self.execute(f"create index on {table} ({column})")
+            if column not in known:
+                self.execute(f"create index on {table} ({column})")
         self.execute(f"analyze {table}")
 
     def tables(self) -> list[str]:
@@ -215,8 +225,10 @@ def _connect(url: str) -> psycopg.Connection:
     connection = psycopg.connect(
         url, autocommit=True, application_name=f"perennial, pid {os.getpid()} on {socket.gethostname()}"
     )
-    for name, value in _SESSION.items():
-        connection.execute("select set_config(%s, %s, false)", (name, value))
+    connection.execute(
+        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as given (name, value)",
+        (list(_SESSION), list(_SESSION.values())),
+    )
     row = connection.execute("select 'B' < 'a' and lower('É') = 'é'").fetchone()
     if row != (True,):
         connection.close()

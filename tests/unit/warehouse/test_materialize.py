@@ -266,3 +266,34 @@ def test_what_each_build_did_is_written_down(shop):
         "select day, how, row_count from state.builds where table_name = 'core.days'"
     ).to_pylist()
     assert told == [{"day": MONDAY, "how": "rebuilt", "row_count": 1}]
+
+
+class TestAllAtOnce:
+    def land(self, shop):
+        shop.land(("v1", "email:a", MONDAY, 5), ("v2", "ref:2", MONDAY, 7), ("v3", "ref:3", TUESDAY, 1))
+
+    def test_tables_are_made_after_those_they_read(self, shop, warehouses, tmp_path):
+        self.land(shop)
+        materializer = shop.materializer(TUESDAY)
+        materializer.seed()
+        rows = materializer.build_all(shop.models.values())
+        one_by_one = Shop(warehouses.settings(tmp_path / "one by one"))
+        self.land(one_by_one)
+        one_by_one.run(TUESDAY)
+        for table in shop.models:
+            assert shop.rows(table) == one_by_one.rows(table), table
+            assert rows[table] == len(shop.rows(table))
+        one_by_one.close()
+
+    def test_after_an_error_nothing_new_is_begun(self, shop):
+        self.land(shop)
+        shop.rewrite(
+            "core.visits",
+            "person. One row per visit.\n-- grain:   visit",
+            "person. One row per visit.\n-- grain:   customer_id",
+        )
+        shop.land(("v4", "ref:2", TUESDAY, 7))
+        with pytest.raises(Permanent, match="grain"):
+            shop.materializer(TUESDAY).build_all(shop.models.values())
+        assert shop.warehouse.has("staging.visits")
+        assert not shop.warehouse.has("customers.totals")
