@@ -167,15 +167,18 @@ def test_no_value_that_should_be_secret_is_written_down(name):
     assert not re.search(r"(PASSWORD|SECRET|KEY)\S*=", DOCKERFILE)
 
 
+@pytest.mark.parametrize("more", [".env.example", "deploy/dev.env"])
 @every_service
-def test_the_environment_is_known_to_perennial(name, filled, monkeypatch):
-    stated = variables(composition(filled)["services"][name], filled)
+def test_the_environment_is_known_to_perennial(name, more, filled, monkeypatch):
+    settings = filled | (env_file(more) if more != ".env.example" else {})
+    stated = variables(composition(settings)["services"][name], settings)
     ours = {variable: value for variable, value in stated.items() if variable.startswith(PREFIX)}
     assert {variable.removeprefix(PREFIX).lower() for variable in ours} <= Settings.model_fields.keys()
     here = {"PERENNIAL_SECRETS_DIR": filled["SECRETS_FOLDER"], "PERENNIAL_INCLUDE": str(REPOSITORY / "include")}
     for variable, value in (ours | (here if ours else {})).items():
         monkeypatch.setenv(variable, value)
     assert load_settings().timezone == ("Europe/Lisbon" if ours else "Europe/Berlin")
+    assert load_settings().delivery == ("smtp" if ours and more == "deploy/dev.env" else "mailbox")
 
 
 def test_the_environment_is_known_to_airflow(airflow):

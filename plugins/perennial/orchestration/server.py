@@ -42,10 +42,11 @@ def prepare(admin_password_file: Path) -> None:
 
     Raises BadConfig for a wrong setting or an empty password.
     """
+    settings = load_settings()
+    password = _password(admin_password_file)  # before Airflow is loaded, which takes seconds
+
     from airflow.utils.db import initdb
 
-    settings = load_settings()
-    password = _password(admin_password_file)
     initdb()
     create_pools(settings)
     migrate(settings)
