@@ -53,6 +53,11 @@ def test_the_file_fulfils_the_compose_specification(filled):
         ] == []
 
 
+def test_what_the_example_leaves_to_fill_in_has_no_default():
+    left = {name for name, value in env_file(".env.example").items() if not value}
+    assert needed_variables().keys() == left | {"SECRETS_FOLDER", "INBOX_FOLDER"}
+
+
 @pytest.mark.parametrize("name", needed_variables())
 def test_a_variable_without_a_default_is_asked_for_by_name(name, filled):
     with pytest.raises(Unset, match=f"Set {name} in .env"):
