@@ -4,6 +4,7 @@ import codecs
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -171,6 +172,7 @@ def _mapping(path: Path, column: str, written: Expression | tuple[str, ...]) -> 
     return Mapping(tuple(name.strip() for name in written))
 
 
+@cache  # a run reads its sources more than once, and each expression takes a database
 def _columns_read(sql: str) -> tuple[str, ...]:
     """
     The columns an expression reads, after binding it to a table of text columns with exactly these.
