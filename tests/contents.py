@@ -24,20 +24,27 @@ COLUMNS = {
 }
 
 
-def tables(settings):
+def compared(warehouse, without=()):
+    """Table -> what comparisons look at of it: column -> type. `without` is written as COLUMNS."""
+    found = {}
+    for table in warehouse.tables():
+        left_out = COLUMNS["*"] | COLUMNS.get(table, set()) | dict(without).get(table, set())
+        if table.partition(".")[0] not in SCHEMAS:
+            found[table] = {name: kind for name, kind in warehouse.columns(table).items() if name not in left_out}
+    return found
+
+
+def tables(settings, without=()):
     """Every table of the warehouse -> (rows, a checksum of its rows in any order); the same on every engine."""
     with open_warehouse(settings) as warehouse, duckdb.connect() as scratch:
         scratch.execute("set timezone = 'UTC'")
         found = {}
-        for table in warehouse.tables():
-            columns = warehouse.columns(table)
-            kept = [name for name in columns if name not in COLUMNS.get(table, set()) | COLUMNS["*"]]
-            if table.partition(".")[0] in SCHEMAS:
-                continue
-            with warehouse.stream(f"select {', '.join(kept)} from {table}") as rows:
+        for table, kept in compared(warehouse, without).items():
+            columns = ", ".join(kept)
+            with warehouse.stream(f"select {columns} from {table}") as rows:
                 scratch.register("incoming", rows)
                 found[table] = scratch.execute(
-                    f"select count(*), sum(md5_number_lower(row({', '.join(kept)})::text)::hugeint)::text from incoming"
+                    f"select count(*), sum(md5_number_lower(row({columns})::text)::hugeint)::text from incoming"
                 ).fetchall()[0]
                 scratch.unregister("incoming")
         return found
