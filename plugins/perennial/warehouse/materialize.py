@@ -146,6 +146,8 @@ class Materializer:
         by_table = {model.table: model for model in models}
         order = TopologicalSorter({table: model.depends_on & by_table.keys() for table, model in by_table.items()})
         order.prepare()
+        for schema in sorted({model.schema for model in by_table.values()}):  # two at once would both make it
+            self.warehouse.execute(f"create schema if not exists {schema}")
         rows: dict[str, int] = {}
         running: dict[Future[Build], str] = {}
         with ThreadPoolExecutor(self.warehouse.hands) as hands:
