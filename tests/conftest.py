@@ -3,6 +3,7 @@ import os
 import pytest
 
 from engines import ENGINES, Warehouses
+from homes import Homes
 from perennial.foundation.settings import load_settings
 from postgres import running_server
 
@@ -18,6 +19,12 @@ def postgres():
 def warehouses(request):
     """Warehouses of one engine; a test that uses them runs on each."""
     return Warehouses(request.param, request.getfixturevalue("postgres") if request.param == "postgresql" else None)
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def homes(request):
+    """Homes whose warehouse and ledger are both on one engine; a test that uses them runs on each."""
+    return Homes(request.param, request.getfixturevalue("postgres") if request.param == "postgresql" else None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

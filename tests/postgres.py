@@ -21,21 +21,31 @@ class PostgresServer:
 
     def database(self, locale: str = LOCALE) -> str:
         name = f"perennial_{next(self._numbers)}"
-        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"create database {name} template template0 encoding 'UTF8' {locale}")
+        self._execute(f"create database {name} template template0 encoding 'UTF8' {locale}")
         return self._server.get_uri(name)
 
     def copy(self, url: str) -> str:
         """The URL of a copy of a database that nobody is connected to."""
-        name, original = f"perennial_{next(self._numbers)}", psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"create database {name} template {original}")
+        name = f"perennial_{next(self._numbers)}"
+        self._execute(f"create database {name} template {_name(url)}")
         return self._server.get_uri(name)
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is connected to it."""
+        self._execute(f"drop database {_name(url)} with (force)")
+
+    def empty(self, url: str) -> None:
+        """An empty database in place of this one, as after a restore without a backup."""
+        self.drop(url)
+        self._execute(f"create database {_name(url)} template template0 encoding 'UTF8' {LOCALE}")
+
+    def _execute(self, statement: str) -> None:
         with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"drop database {psycopg.conninfo.conninfo_to_dict(url)['dbname']} with (force)")
+            connection.execute(statement)
+
+
+def _name(url: str) -> str:
+    return str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
 
 
 @contextmanager
