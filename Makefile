@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+SCALE ?= small
 
 .DEFAULT_GOAL := help
 .PHONY: help install run up test check bench lock clean
@@ -40,8 +41,8 @@ test: $(INSTALLED)  ## everything that `check` does, and all the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED)  ## measure: generator, ingest, first load, daily increment
-	$(BIN)/python benchmarks/day.py
+bench: $(INSTALLED)  ## measure, and write docs/benchmarks.md; SCALE=full for a million customers
+	$(BIN)/python benchmarks/bench.py --scale $(SCALE)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line
 

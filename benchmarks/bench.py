@@ -1,0 +1,153 @@
+"""
+How fast Perennial is: `make bench`, or `python benchmarks/bench.py --help`.
+
+Everything is measured in processes of their own, on one simulated shop a size, and written into docs/benchmarks.md.
+Measure on a quiet machine.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import page
+import shop
+from processes import Server, local_stack, postgres, step
+
+from perennial.foundation.settings import load_settings
+
+SCALES = {"small": (20_000,), "full": (100_000, 1_000_000)}
+HISTORIES = (6, 12, 24)  # months
+PARTS = ("shop", "pandas", "postgres", "airflow")
+PANDAS_UP_TO = 200_000  # customers; pandas needs about 15 GB for a million
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=SCALES, default="small", help="20 000 customers, or 100 000 and a million")
+    parser.add_argument("--customers", type=int, nargs="+", help="sizes of the shop, instead of a scale")
+    parser.add_argument("--months", type=int, nargs="+", default=HISTORIES, help="histories; the longest is the shop's")
+    parser.add_argument("--days", type=int, default=3, help="increments of each history; the median counts")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="default: all of it; a shop is always")
+    parser.add_argument("--work", type=Path, help="keep shops and homes here, and take shops that are there already")
+    parser.add_argument("--page", type=Path, default=page.PAGE, help="the page whose tables are written")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = {"machine": page.machine(), "scale": arguments.scale}
+    with _folder(arguments.work) as work:
+        if set(arguments.only) - {"airflow"}:
+            for customers in arguments.customers or SCALES[arguments.scale]:
+                results.setdefault("shops", {})[customers] = measure_shop(work, customers, arguments)
+        if "airflow" in arguments.only:
+            results["airflow"] = measure_airflow(work)
+    page.write(results, arguments.page)
+    say(f"Written: {arguments.page}")
+
+
+def measure_shop(work: Path, customers: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One shop: generator, ingest, first load, and the increments of each history."""
+    folder, longest = work / f"shop-{customers}", max(arguments.months)
+    found: dict[str, Any] = {"histories": {}}
+    if (folder / "demo_truth" / "shop.json").exists():
+        say(f"{customers:,} customers: the shop is there already")
+    else:
+        say(f"{customers:,} customers: generating {longest} months")
+        found["generate"] = step("generate", folder=folder, customers=customers, months=longest, days=arguments.days)
+    for months in sorted(arguments.months):
+        home = work / f"home-{customers}-{months}"
+        shutil.rmtree(home, ignore_errors=True)
+        found["histories"][months] = history = measure_history(folder, home, months, arguments)
+        if months == longest:
+            say("  reading the same files plainly")
+            history["plain"] = step("read_plainly", home=home)
+            if "pandas" in arguments.only and customers <= PANDAS_UP_TO:
+                found["pandas"] = measure_pandas(home, arguments)
+        shutil.rmtree(home)
+    if "postgres" in arguments.only:
+        with postgres() as server:
+            found["postgres"] = measure_history(folder, home, longest, arguments, server)
+        shutil.rmtree(home)
+    return found
+
+
+def measure_history(
+    folder: Path, home: Path, months: int, arguments: argparse.Namespace, server: Server | None = None
+) -> dict[str, Any]:
+    """The first load of a home that knows the last `months` months, and the days after it."""
+    say(f"  {months} months{' in PostgreSQL' if server else ''}: first load")
+    shop.bring(folder, home, shop.start_of(months), shop.END)
+    found: dict[str, Any] = {
+        "load": step("load", server, home=home, day=shop.END),
+        "first": step("first_refresh", server, home=home, day=shop.END),
+        "first_tables": step("tables", server, home=home, day=shop.END),
+        "days": [],
+    }
+    for number in range(1, arguments.days + 1):
+        day = shop.END + timedelta(days=number)
+        shop.bring(folder, home, day, day)
+        figures = step("increment", server, home=home, day=day)
+        found["days"].append(figures)
+        say(f"  {months} months: {day} in {figures['seconds']:.1f} s, {figures['peak_mb']:,.0f} MB")
+    found["tables"] = step("tables", server, home=home, day=day)
+    found["warehouse_mb"] = sum(file.stat().st_size for file in home.glob("warehouse.duckdb*")) / 2**20
+    found["seconds"] = median(of["seconds"] for of in found["days"])
+    for memory in ("peak_mb", "server_mb") if server else ("peak_mb",):
+        found[memory] = max(of[memory] for of in found["days"])
+    return found
+
+
+def measure_pandas(home: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The newest day by the pandas program, which must come to our results."""
+    say("  the same in pandas")
+    day = shop.END + timedelta(days=arguments.days)
+    folder = home / "parquet"
+    step("export", home=home, day=day, folder=folder)
+    return step("pandas", folder=folder, day=day)
+
+
+def measure_airflow(work: Path) -> dict[str, Any]:
+    """`make run` from nothing, then a day without files under the real scheduler, and the same day without it."""
+    home = work / "home-airflow"
+    shutil.rmtree(home, ignore_errors=True)
+    say("make run, with a new demo shop")
+    found = {"run": local_stack(home)}
+    say("an empty day under Airflow")
+    _let_a_day_go_by(home)
+    found["empty"] = local_stack(home)
+    say("an empty day without Airflow")
+    _let_a_day_go_by(home)
+    found["plain"] = step("plain_day", home=home)
+    found["parse"] = step("parse_dags")
+    shutil.rmtree(home)
+    return found
+
+
+def _let_a_day_go_by(home: Path) -> None:
+    """Move the demo clock on by a day on which no file comes."""
+    settings = load_settings(home=home)
+    assert settings.now
+    settings.demo_clock.write_text((settings.now + timedelta(days=1)).isoformat())
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept:
+        kept.mkdir(parents=True, exist_ok=True)
+        yield kept.resolve()
+    else:
+        with tempfile.TemporaryDirectory(prefix="perennial-bench-") as scratch:
+            yield Path(scratch)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""The tables of docs/benchmarks.md: figures into Markdown, between the markers of the page."""
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+from perennial.foundation.settings import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "benchmarks.md"
+_PACKAGES = ("duckdb", "pyarrow", "apache-airflow", "great-expectations", "pandas")
+_SLOWEST = 12  # tables shown of an increment
+
+Results = dict[str, Any]
+
+
+def machine() -> str:
+    """What it was measured on, a sentence."""
+    model = next(
+        (line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
+        platform.processor() or platform.machine(),
+    )
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return (
+        f"{os.cpu_count()} cores ({model}), {psutil.virtual_memory().total / 2**30:.0f} GB of memory, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {packages}; load when it began "
+        f"{os.getloadavg()[0]:.1f}"
+    )
+
+
+def write(results: Results, path: Path) -> None:
+    """Put the tables of what was measured between their markers; the parts that were not measured stay."""
+    text = path.read_text(encoding="utf-8")
+    stamp = f"Measured {datetime.now(UTC):%Y-%m-%d}: {results['machine']}."
+    for customers, found in results.get("shops", {}).items():
+        name = f"shop-{customers}"
+        if f"<!-- {name} -->" not in text:
+            text = text.replace("<!-- shops end -->", f"<!-- {name} -->\n<!-- {name} end -->\n\n<!-- shops end -->")
+        body = "\n".join([f"### {customers:,} customers", "", stamp, "", *_shop(found)])
+        text = _between(text, name, body)
+    if "airflow" in results:
+        text = _between(text, "airflow", "\n".join([stamp, "", *_airflow(results["airflow"])]))
+    path.write_text(text, encoding="utf-8")
+
+
+def _between(text: str, name: str, body: str) -> str:
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- {name} end -->)", re.DOTALL)
+    assert pattern.search(text), f"the page has no markers {name}"
+    return pattern.sub(lambda found: f"{found[1]}\n{body}\n\n{found[2]}", text)
+
+
+def _shop(found: Results) -> Iterator[str]:
+    longest = max(found["histories"])
+    last = found["histories"][longest]
+    yield from _table("what", "seconds", "CPU seconds", "rows", "rows/s", "peak MB")
+    if "generate" in found:
+        yield _row("generator", found["generate"])
+    yield _row("land and load, every row through the gate", last["load"])
+    yield _row("the same files into text columns, unchecked (reference)", last["plain"])
+    yield _row("first refresh, scores, plan, publication", last["first"])
+    both = {name: last["load"][name] + last["first"][name] for name in ("seconds", "cpu_seconds")}
+    yield _row("**first load in all**", both | {"peak_mb": max(last[part]["peak_mb"] for part in ("load", "first"))})
+    if "pandas" in found:
+        yield _row("pandas: RFM, points, daily figures of the newest day", found["pandas"])
+    yield ""
+    yield "The daily increment, by the history the warehouse holds (the median of the days; memory is the highest):"
+    yield ""
+    yield from _table(
+        "history", "rows held", "seconds", "CPU seconds", "against the shortest", "peak MB", "warehouse MB"
+    )
+    shortest = found["histories"][min(found["histories"])]["seconds"]
+    for months, history in sorted(found["histories"].items()):
+        cpu = median(day["cpu_seconds"] for day in history["days"])
+        yield (
+            f"| {months} months | {history['load']['rows']:,} | {history['seconds']:.1f} | {cpu:.1f} | "
+            f"{history['seconds'] / shortest:.2f} | {history['peak_mb']:,.0f} | {history['warehouse_mb']:,.0f} |"
+        )
+    if "postgres" in found:
+        yield from _against_postgres(found["postgres"], last)
+    if "pandas" in found:
+        yield from _against_pandas(found["pandas"]["seconds"], last)
+    yield ""
+    yield f"Where the day goes, at {longest} months of history (the last day, seconds):"
+    yield ""
+    yield ", ".join(f"{part} {seconds:.1f}" for part, seconds in last["days"][-1]["parts"].items()) + "."
+    yield ""
+    yield from _table("slowest tables", "how", "rows written", "seconds", "seconds of the first build")
+    first = {table["table_name"]: table["seconds"] for table in last["first_tables"]["tables"]}
+    for table in last["tables"]["tables"][:_SLOWEST]:
+        yield (
+            f"| `{table['table_name']}` | {table['how']} | {table['row_count']:,} | {table['seconds']:.2f} | "
+            f"{first.get(table['table_name'], 0):.2f} |"
+        )
+
+
+def _against_postgres(found: Results, last: Results) -> Iterator[str]:
+    yield ""
+    yield "PostgreSQL, at the longest history; memory of ours and of the server (shared pages once):"
+    yield ""
+    yield from _table("what", "seconds", "DuckDB", "times as long", "peak MB", "server MB")
+    for what, theirs, ours in (
+        ("first refresh, scores, plan, publication", found["first"], last["first"]),
+        ("daily increment", found, last),
+    ):
+        yield (
+            f"| {what} | {theirs['seconds']:.1f} | {ours['seconds']:.1f} | {theirs['seconds'] / ours['seconds']:.1f} | "
+            f"{theirs['peak_mb']:,.0f} | {theirs['server_mb']:,.0f} |"
+        )
+
+
+def _against_pandas(theirs: float, last: Results) -> Iterator[str]:
+    daily, whole = last["tables"]["same_work_seconds"], last["first_tables"]["same_work_seconds"]
+    yield ""
+    yield "Against pandas, which makes RFM, points and daily figures anew every day; the results are equal to the cent:"
+    yield ""
+    yield from _table("the tables that these need", "seconds", "pandas takes")
+    yield f"| the day, as it is run | {daily:.1f} | {theirs / daily:.1f} times as long |"
+    yield f"| all of them made anew | {whole:.1f} | {theirs / whole:.1f} times as long |"
+
+
+def _airflow(found: Results) -> Iterator[str]:
+    run, empty, plain, parse = (found[name] for name in ("run", "empty", "plain", "parse"))
+    overhead = (empty["chain_seconds"] - plain["seconds"]) / empty["tasks"]
+    yield from _table("what", "seconds", "peak MB")
+    for what, seconds, memory in (
+        ("`make run`: demo shop of 2,000 customers, Airflow, the chain, the mails", run["seconds"], run["peak_mb"]),
+        (f"its day chain alone, {run['tasks']} tasks", run["chain_seconds"], None),
+        (f"**an empty day through the chain**, {empty['tasks']} tasks", empty["chain_seconds"], empty["peak_mb"]),
+        ("an empty day by `perennial run`", plain["seconds"], plain["peak_mb"]),
+        ("so Airflow adds to each task", overhead, None),
+        (f"reading the {parse['files']} DAG files, Airflow imported", parse["seconds"], parse["peak_mb"]),
+    ):
+        yield f"| {what} | {seconds:.2f} | {f'{memory:,.0f}' if memory else ''} |"
+
+
+def _table(*heads: str) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"|---|{'---:|' * (len(heads) - 1)}"
+
+
+def _row(what: str, found: Results) -> str:
+    rows = found.get("rows")
+    speed = f"{rows / found['seconds']:,.0f}" if rows else ""
+    return (
+        f"| {what} | {found['seconds']:.1f} | {found['cpu_seconds']:.1f} | {f'{rows:,}' if rows else ''} | {speed} | "
+        f"{found['peak_mb']:,.0f} |"
+    )
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []

@@ -1,0 +1,206 @@
+"""
+What is measured, a function each. A step runs in a process of its own: `python steps.py <step> <arguments as JSON>`.
+
+A step is given names and paths as text and returns figures; seconds, CPU time and peak memory of the process
+are added to them.
+"""
+
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import shop
+
+from perennial.flows import ingest
+from perennial.flows.day import steps as day_steps
+from perennial.foundation.days import run_of
+from perennial.foundation.settings import REPOSITORY, Settings, load_settings
+
+Figures = dict[str, Any]
+
+
+class Clock:
+    """Seconds and CPU seconds of this process since it was made: a step starts one when its imports are done."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic(), time.process_time()
+
+    def read(self) -> Figures:
+        return {"seconds": time.monotonic() - self.began[0], "cpu_seconds": time.process_time() - self.began[1]}
+
+
+def generate(folder: str, customers: int, months: int, days: int) -> Figures:
+    return {"rows": sum(shop.build(Path(folder), customers, months, days).values())}
+
+
+def load(home: str, day: str) -> Figures:
+    """The inbox through the gate. Great Expectations is imported before: ten seconds for any number of rows."""
+    import great_expectations  # noqa: F401
+
+    settings = _settings(home, day)
+    run = run_of(date.fromisoformat(day), settings)
+    clock = Clock()
+    for source in ingest.source_names(settings):
+        ingest.land(source, run, settings)
+    figures = ingest.load(run, settings)
+    return clock.read() | {"rows": sum(of["landed"] for of in figures.values())}
+
+
+def read_plainly(home: str) -> Figures:
+    """The reference for `load`: the same files into text columns of a DuckDB table, with no check at all."""
+    import duckdb
+
+    rows = 0
+    with duckdb.connect() as connection:
+        connection.execute("set preserve_insertion_order = false")
+        for source in sorted((Path(home) / "inbox").iterdir()):
+            sample = next(iter(source.iterdir())).name
+            if ".csv" in sample:
+                reader = "read_csv($files, all_varchar = true, union_by_name = true, ignore_errors = true)"
+            else:
+                reader = "read_json($files, format = 'newline_delimited', ignore_errors = true)"
+            connection.execute(f"create table {source.name} as select * from {reader}", {"files": f"{source}/*"})
+            found = connection.execute(f"select count(*) from {source.name}").fetchall()
+            rows += found[0][0]
+    return {"rows": rows}
+
+
+def first_refresh(home: str, day: str) -> Figures:
+    """All tables of what is loaded, churn, plan, queue and publication."""
+    return _run(_settings(home, day), day, lambda name: not name.startswith(("land ", "load", "restore", "deliver")))
+
+
+def increment(home: str, day: str) -> Figures:
+    """A whole day, but for handing mail over: that is the provider's time, not ours."""
+    import great_expectations  # noqa: F401
+
+    return _run(_settings(home, day), day, lambda name: name != "deliver")
+
+
+def _run(settings: Settings, day: str, wanted: Callable[[str], bool]) -> Figures:
+    parts: dict[str, float] = {}
+    clock = Clock()
+    rows = 0
+    for name, call in day_steps(run_of(date.fromisoformat(day), settings), settings):
+        if wanted(name):
+            begun = time.monotonic()
+            found = call()
+            stage = name.split()[0] if name.startswith(("land", "queue")) else name
+            parts[stage] = round(parts.get(stage, 0) + time.monotonic() - begun, 3)
+            rows += sum(of["landed"] for of in found.values()) if name == "load" else 0
+    return clock.read() | {"rows": rows, "parts": parts}
+
+
+def tables(home: str, day: str) -> Figures:
+    """Seconds that each table of the day took, and those that RFM, points and daily figures need together."""
+    from perennial.flows.tables import all_models
+    from perennial.warehouse import open_warehouse
+
+    settings = _settings(home, day)
+    models = all_models(run_of(date.fromisoformat(day), settings), settings)
+    needed, waiting = set(), ["customers.rfm", "loyalty.balances", "marts.daily_kpis"]
+    while waiting:
+        table = waiting.pop()
+        if table in models and table not in needed:
+            needed.add(table)
+            waiting.extend(models[table].depends_on)
+    with open_warehouse(settings) as warehouse:
+        rows = warehouse.query(
+            "select table_name, how, row_count, seconds from state.builds where day = $day order by seconds desc",
+            day=date.fromisoformat(day),
+        ).to_pylist()
+    same_work = sum(row["seconds"] for row in rows if row["table_name"] in needed)
+    return {"same_work_seconds": same_work, "tables": rows}
+
+
+def export(home: str, day: str, folder: str) -> Figures:
+    """What passed the gate, and our results, as Parquet: input and touchstone of the pandas program."""
+    import duckdb
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    wanted = {
+        "order_lines": "select * from raw.order_lines",
+        "interactions": "select * from raw.interactions",
+        "customers": "select * from raw.customers",
+        "products": "select * from raw.products",
+        "our_rfm": "select customer_id, frequency, cast(monetary * 100 as bigint) as monetary, recency_days,"
+        " recency_score, frequency_score, monetary_score from customers.rfm",
+        "our_balances": "select customer_id, points_balance from loyalty.balances",
+        "our_days": "select day, cast(gross_revenue * 100 as bigint) as gross, cast(discounts * 100 as bigint) as"
+        " discounts, cast(refunds * 100 as bigint) as refunds, cast(net_revenue * 100 as bigint) as net,"
+        " cast(units * 10000 as bigint) as units, orders, guest_orders, interactions, active_customers, new_customers"
+        " from marts.daily_kpis",
+    }
+    path = _settings(home, day).warehouse_url.partition(":///")[2]
+    with duckdb.connect(path, read_only=True) as connection:
+        for name, sql in wanted.items():
+            connection.execute(f"copy ({sql}) to '{target / name}.parquet' (format parquet)")
+    return {}
+
+
+def pandas(folder: str, day: str) -> Figures:
+    """The same work in pandas, and whether it comes to the same results."""
+    import pandas as pd
+    import pandas_day
+
+    clock = Clock()
+    theirs = pandas_day.compute(
+        Path(folder), REPOSITORY / "include" / "rules" / "loyalty.yaml", date.fromisoformat(day)
+    )
+    used = clock.read()
+    keys = {"rfm": "customer_id", "balances": "customer_id", "days": "day"}
+    for name, key in keys.items():
+        ours = pd.read_parquet(Path(folder) / f"our_{name}.parquet").sort_values(key).reset_index(drop=True)
+        found = theirs[name].sort_values(key).reset_index(drop=True)[list(ours.columns)]
+        pd.testing.assert_frame_equal(ours, found, check_dtype=False)
+    return used
+
+
+def parse_dags() -> Figures:
+    """Every DAG file once, in a process that has imported Airflow."""
+    import airflow.sdk  # noqa: F401
+    from airflow.dag_processing.dagbag import DagBag
+
+    clock = Clock()
+    bag = DagBag(REPOSITORY / "dags")
+    used = clock.read()
+    assert not bag.import_errors, bag.import_errors
+    return used | {"files": len(bag.dagbag_stats)}
+
+
+def plain_day(home: str) -> Figures:
+    """The newest day by the command line's flows: what the chain under Airflow does, without Airflow."""
+    settings = load_settings(home=Path(home))
+    from perennial.foundation.days import yesterday
+
+    return _run(settings, yesterday(settings).isoformat(), lambda _: True)
+
+
+def _settings(home: str, day: str) -> Settings:
+    return shop.settings_of(Path(home), date.fromisoformat(day))
+
+
+STEPS = {
+    step.__name__: step
+    for step in (generate, load, read_plainly, first_refresh, increment, tables, export, pandas, parse_dags, plain_day)
+}
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    clock = Clock()
+    found = STEPS[sys.argv[1]](**json.loads(sys.argv[2]))
+    figures = clock.read() | found
+    figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sys.stdout.write("\n" + json.dumps(figures, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()
