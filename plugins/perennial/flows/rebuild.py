@@ -46,7 +46,7 @@ def restore(run: Run, settings: Settings) -> dict[str, int]:
 
 
 def steps(settings: Settings) -> Iterator[Step]:
-    """Build a second warehouse beside the present one, then exchange them; BadConfig when no day was ever run."""
+    """Build a second warehouse beside the present one, exchange them, publish; BadConfig when no day was ever run."""
     days = _days(settings)
     if not days:
         raise BadConfig("No day has been run yet: there is nothing to rebuild. Run one: perennial run.")
@@ -56,6 +56,7 @@ def steps(settings: Settings) -> Iterator[Step]:
     for day, known_at in days:
         yield from _replay(day, known_at, scratch)
     yield "exchange", partial(_exchange, scratch, alone, settings)
+    yield "publish", partial(_publish, days[-1][0], settings.home, settings)
 
 
 def replay(day: date, into: Path, settings: Settings, *, with_history: bool = False) -> Iterator[Step]:

@@ -1,8 +1,9 @@
 """YAML files read into frozen models, with errors that name file, field and value."""
 
 from collections.abc import Hashable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -54,10 +55,19 @@ def read_document(path: Path, model: type[D]) -> D:
     Raises BadConfig naming the file, the field, what is wrong with it and the value.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 - a safe loader, made stricter
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise BadConfig(f"{path}: no such file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"{path}: not readable as YAML: {error}") from error
+    return cast(D, _document(path, text, model))
+
+
+@lru_cache(maxsize=512)  # each step of a day asks for most of them
+def _document(path: Path, text: str, model: type[Document]) -> Document:
+    try:
+        content = yaml.load(text, _StrictLoader)  # noqa: S506 - a safe loader, made stricter
+    except yaml.YAMLError as error:
         raise BadConfig(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Literal, NoReturn
 
 from sqlglot import exp, parse_one
@@ -83,7 +84,12 @@ def parse_condition(text: str, columns: Mapping[str, str], segments: Collection[
 
     Raises BadConfig with the condition, the position of the problem in it and what is allowed.
     """
-    reader = _Reader(text, columns, segments)
+    return _parse(text, tuple(columns.items()), tuple(segments))
+
+
+@lru_cache(maxsize=1024)  # each step of a day asks for those of all segments
+def _parse(text: str, columns: tuple[tuple[str, str], ...], segments: tuple[str, ...]) -> Condition:
+    reader = _Reader(text, dict(columns), segments)
     sql = reader.read()
     return Condition(text, sql, frozenset(reader.used_columns), frozenset(reader.used_segments))
 

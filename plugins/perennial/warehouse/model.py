@@ -170,8 +170,21 @@ def written_model(
     pii: tuple[str, ...] = (),
 ) -> Model:
     """A table whose SELECT is written from the file at `path`; refreshed by the first of its `keys`, if it has any."""
-    refresh = f"replace_{next(iter(keys))}" if keys else "rebuild"
-    return _checked(Model(table, path, sentence, grain, refresh, keys or {}, pii, _parse(path, sql)))
+    return _written_model(table, sql, path, sentence, grain, tuple((keys or {}).items()), pii)
+
+
+@lru_cache(maxsize=512)  # as those that are read: what it depends on is worked out once
+def _written_model(
+    table: str,
+    sql: str,
+    path: Path,
+    sentence: str,
+    grain: tuple[str, ...],
+    keys: tuple[tuple[str, str], ...],
+    pii: tuple[str, ...],
+) -> Model:
+    refresh = f"replace_{keys[0][0]}" if keys else "rebuild"
+    return _checked(Model(table, path, sentence, grain, refresh, dict(keys), pii, _parse(path, sql)))
 
 
 @lru_cache(maxsize=512)
