@@ -24,6 +24,8 @@ from perennial.foundation.settings import Settings, load_settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 demo_app = typer.Typer(no_args_is_help=True, help="A demo company to try everything on.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, and what people told us.")
+source_app = typer.Typer(no_args_is_help=True, help="Where data comes from.")
+app.add_typer(source_app, name="source")
 app.add_typer(demo_app, name="demo")
 app.add_typer(ledger_app, name="ledger")
 
@@ -149,6 +151,20 @@ def status(context: typer.Context) -> None:
 
 
 @app.command()
+def refused(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Of this source only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+) -> None:
+    """Refused rows as they came, and why: newest file first."""
+    from perennial.flows.refused import refused_rows
+
+    for row in refused_rows(source, limit, context.obj):
+        console.print(f"{row['file']}, row {row['row']}: {row['reasons']}", style="bold", markup=False, soft_wrap=True)
+        console.print(f"  {row['content']}", markup=False, soft_wrap=True)
+
+
+@app.command()
 def explain(context: typer.Context, customer_id: str) -> None:
     """Who a customer is to us: segments, tier and risk with their reasons, decisions and messages."""
     from perennial.flows import reading
@@ -197,6 +213,28 @@ def migrate(context: typer.Context) -> None:
 def version() -> None:
     """The version of Perennial."""
     console.print(__version__)
+
+
+@source_app.command("new")
+def source_new(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call it: lower-case letters, digits, underscores.")],
+    file: Annotated[Path, typer.Option("--from", exists=True, dir_okay=False, help="A CSV file of it.")],
+    contract: Annotated[str, typer.Option(help="What its rows are.")] = "order_lines",
+) -> None:
+    """Write a first sources/<name>.yaml into your include folder, guessed from a CSV file, for you to finish."""
+    from perennial.flows.new_source import new_source
+
+    written, proposal = new_source(name, file, contract, context.obj)
+    console.print(f"Written: {written}", markup=False, soft_wrap=True)
+    for column, source in proposal.columns.items():
+        console.print(f"  {column:<16} from {source}", markup=False)
+    for column in proposal.missing:
+        console.print(f"  {column:<16} required, and not found: add it", markup=False)
+    if proposal.last:
+        console.print(f"The rows tell of {proposal.first} to {proposal.last}, in their own time.")
+    inbox = context.obj.inbox_dir / name
+    console.print(f"Check the file, `perennial validate`, and copy your data to {inbox}", markup=False, soft_wrap=True)
 
 
 @demo_app.command("build")

@@ -4,6 +4,7 @@ from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
 from perennial.sources.landing import Landed, landed, superseded_duplicates, take
 from perennial.sources.parse import parse
+from perennial.sources.proposal import Proposal, propose
 from perennial.sources.scratch import open_scratch
 
 __all__ = [
@@ -11,12 +12,14 @@ __all__ = [
     "FileCount",
     "Landed",
     "Note",
+    "Proposal",
     "Source",
     "landed",
     "load_source",
     "load_sources",
     "open_scratch",
     "parse",
+    "propose",
     "source_names",
     "superseded_duplicates",
     "take",
