@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from perennial.contracts import Column, Contract
 from perennial.sources.definition import Source, literal, quoted
-from perennial.sources.reading import Group
+from perennial.sources.reading import Group, without_nul
 
 TYPED = "typed"
 """
@@ -16,6 +16,11 @@ _WIDE_SPACES = ", ".join(literal(space) for space in "\u00a0\u3000\ufeff")
 _SPACES = literal(" \t\r\n\f\v\u00a0\u3000\ufeff")
 _TRUE = "('true', 't', 'yes', 'y', '1')"
 _FALSE = "('false', 'f', 'no', 'n', '0')"
+# What every engine, Arrow and Python can hold, moments in any time zone; 9999-12-31 is a customary "for ever".
+_BOUNDS = {
+    "date": "date '0001-01-01' and date '9999-12-31'",
+    "timestamp": "timestamptz '0001-01-02 00:00:00+00' and timestamptz '9999-12-31 09:59:59+00'",
+}
 _FILE_SHIFT = 2**40  # rows a file may have before two files would share an _id
 
 
@@ -64,7 +69,7 @@ def mapped_text(source: Source, column: str, header: tuple[str, ...]) -> str:
     if mapping is None or mapping.missing_from(header):
         return "null::varchar"
     if mapping.sql:
-        return f"(\n{mapping.sql}\n)::varchar"
+        return without_nul(f"(\n{mapping.sql}\n)::varchar")
     present = {name.lower() for name in header}
     return quoted(next(name for name in mapping.names if name.lower() in present))
 
@@ -81,7 +86,7 @@ def _value(name: str, column: Column, formats: tuple[str, ...]) -> str:
     if column.type in ("date", "timestamp"):
         parses = [f"try_strptime({name}, {literal(text)})::{column.sql_type}" for text in formats]
         moment = f"coalesce({', '.join(parses)})" if parses else f"try_cast({name} as {column.sql_type})"
-        return f"case when isfinite({moment}) then {moment} end"
+        return f"case when {moment} between {_BOUNDS[column.type]} then {moment} end"
     readings = {
         "text": name,
         # A plain cast would round 3.7.

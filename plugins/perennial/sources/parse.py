@@ -128,7 +128,7 @@ def _json_headers(
     """The keys found in each file; a file none of whose lines has a required key is refused."""
     keys: dict[int, list[str]] = {}
     for number, key in scratch.rows("select distinct __file, unnest(json_keys(line)) from lines order by all"):
-        keys.setdefault(int(str(number)), []).append(str(key))
+        keys.setdefault(int(str(number)), []).append(str(key).replace("\0", ""))
     headers = []
     for entry, file in readable:
         if file.number not in keys:

@@ -34,6 +34,11 @@ def row_number(group: Group) -> str:
     return f"coalesce(__row, {group.table}.rowid - min({group.table}.rowid) over (partition by __file) + 1)"
 
 
+def without_nul(text: str) -> str:
+    """SQL for a text without the character that PostgreSQL cannot hold; files of plain text have none."""
+    return f"replace({text}, chr(0), '')"
+
+
 def prepare(scratch: Scratch, files: Sequence[Readable]) -> None:
     """Make what the readers below need. The files are numbered by their place."""
     scratch.connection.execute("create table unframed (__file integer, __row bigint, content text)")
@@ -90,10 +95,12 @@ def json_columns(scratch: Scratch, names: Iterable[str]) -> Group:
             spellings.setdefault(key.lower(), []).append(key)
     keys = [key for same in spellings.values() for key in same]
     paths = ", ".join(literal('$."' + key.replace('"', '\\"') + '"') for key in keys)
-    columns = ", ".join(
-        f"replace(coalesce({', '.join(f'found[{keys.index(key) + 1}]' for key in same)}), chr(0), '') as {quoted(name)}"
-        for name, same in spellings.items()
-    )
+
+    def value(same: list[str]) -> str:
+        found = ", ".join(f"found[{keys.index(key) + 1}]" for key in same)
+        return without_nul(f"coalesce({found})")
+
+    columns = ", ".join(f"{value(same)} as {quoted(name)}" for name, same in spellings.items())
     source = f"(select *, json_extract_string(line, [{paths}]) as found from lines)" if keys else "lines"
     scratch.connection.execute(
         f"create table read_0 as select __file, __row{', ' if columns else ''}{columns} from {source} as lines"
@@ -107,7 +114,8 @@ def read_parquet_file(scratch: Scratch, group: Group, file: Readable) -> None:
     try:
         _create(scratch, group)
         scratch.connection.execute(
-            f"insert into {group.table} select $1, file_row_number + 1, columns(* exclude (file_row_number))::varchar "
+            f"insert into {group.table} "
+            f"select $1, file_row_number + 1, {without_nul('columns(* exclude (file_row_number))::varchar')} "
             f"from (select {names}, file_row_number from read_parquet($2, file_row_number = true))",
             [file.number, str(file.path)],
         )
