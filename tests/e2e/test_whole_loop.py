@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from contents import copies, mails, messages
+from homes import environment
 from perennial.demo import write_days
 from perennial.flows import demo, reading
 from perennial.foundation.settings import load_settings
@@ -22,6 +23,14 @@ from perennial.web.app import create_app
 
 pytestmark = pytest.mark.slow
 DAYS = [date(2026, 1, 28), date(2026, 1, 29), date(2026, 1, 30)]
+
+
+@pytest.fixture
+def home(home, homes, monkeypatch):
+    """The home with warehouse and ledger on each engine, as every task sees it."""
+    for name, value in environment(homes.settings(home)).items():
+        monkeypatch.setenv(name, value)
+    return home
 
 
 @pytest.fixture

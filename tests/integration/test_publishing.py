@@ -45,14 +45,13 @@ FIXED = {
 }
 
 
-def settings_at(home):
-    return load_settings(home=home, now="2026-02-01T09:30:00+01:00")
+NOW = "2026-02-01T09:30:00+01:00"
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
+def shop(homes, tmp_path_factory):
     """A home in which the last day has been run up to its publication."""
-    settings = settings_at(tmp_path_factory.mktemp("shop") / "home")
+    settings = homes.settings(tmp_path_factory.mktemp("shop") / "home", now=NOW)
     build_shop(settings, 500, date(2025, 11, 1), DAY, dirt=Dirt(duplicate=0.01, broken_date=0.01))
     run = run_of(DAY, settings)
     for source in ingest.source_names(settings):
@@ -69,11 +68,10 @@ def shop(tmp_path_factory):
 
 
 @pytest.fixture
-def home(shop, tmp_path, monkeypatch):
+def home(shop, homes, tmp_path, monkeypatch):
     """A copy of the shop that a test may change; pages are not drawn, which is what takes time."""
-    shutil.copytree(shop.home, tmp_path / "home", symlinks=True)
     monkeypatch.setattr(publish, "render_report", lambda *_: "<!doctype html>")
-    return settings_at(tmp_path / "home")
+    return homes.copy(shop, tmp_path / "home", now=NOW)
 
 
 def latest(settings):
@@ -247,7 +245,7 @@ def change(home, number):
 
 
 def test_reading_needs_a_publication(tmp_path):
-    settings = settings_at(tmp_path)
+    settings = load_settings(home=tmp_path, now=NOW)
     for ask in (lambda: reading.query("select 1", settings), lambda: reading.status(settings)):
         with pytest.raises(BadConfig, match="nothing is published yet"):
             ask()

@@ -1,9 +1,12 @@
-"""A run may be repeated, killed at any moment, and lose its warehouse: the end is the same, nobody gets two mails."""
+"""
+A run may be repeated, killed at any moment, and lose its warehouse: the end is the same, nobody gets two mails.
+
+On both engines: warehouse and ledger are files, or databases of a server.
+"""
 
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +18,15 @@ from pathlib import Path
 import pytest
 
 from contents import copies, messages, tables
+from homes import environment
 from perennial.flows import demo, rebuild
 from perennial.flows.day import runs_between, steps
 from perennial.foundation.days import Origin, run_of, yesterday
-from perennial.foundation.settings import Settings, load_settings
+from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
 
 FIRST, LAST = date(2025, 11, 1), date(2026, 1, 28)
-KILLS = 20
+KILLS = 12  # on each engine
 
 
 def run_newest_day(settings):
@@ -31,25 +35,23 @@ def run_newest_day(settings):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """A home with a demo shop in which nothing was run."""
-    home = tmp_path_factory.mktemp("shop") / "home"
-    demo.build(load_settings(home=home), 500, FIRST, LAST)
-    return home
+def shop(homes, tmp_path_factory):
+    """A demo shop in which nothing was run. Not to be written to: copy it."""
+    settings = homes.settings(tmp_path_factory.mktemp("shop") / "home")
+    demo.build(settings, 500, FIRST, LAST)
+    return settings
 
 
 @pytest.fixture(scope="module")
-def lived_in(shop, tmp_path_factory):
+def lived_in(shop, homes, tmp_path_factory):
     """The same home after three days of a closed loop. Not to be written to: copy it."""
-    home = tmp_path_factory.mktemp("lived_in") / "home"
-    shutil.copytree(shop, home, symlinks=True)
-    settings = load_settings(home=home)
+    settings = homes.copy(shop, tmp_path_factory.mktemp("lived_in") / "home")
     run_newest_day(settings)
     for _ in range(2):
         settings = demo.advance(settings)
         run_newest_day(settings)
     assert yesterday(settings) == date(2026, 1, 30)
-    return home
+    return settings
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,16 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(shop, tmp_path_factory):
-    home = tmp_path_factory.mktemp("whole") / "home"
-    shutil.copytree(shop, home)
+def whole(shop, homes, tmp_path_factory):
+    settings = homes.copy(shop, tmp_path_factory.mktemp("whole") / "home")
     started = time.monotonic()
-    assert start(home).wait() == 0
-    return Whole(load_settings(home=home), time.monotonic() - started)
+    assert start(settings).wait() == 0
+    return Whole(settings, time.monotonic() - started)
 
 
 @pytest.fixture
-def home(lived_in, tmp_path):
-    shutil.copytree(lived_in, tmp_path / "home", symlinks=True)
-    return load_settings(home=tmp_path / "home")
+def home(lived_in, homes, tmp_path):
+    return homes.copy(lived_in, tmp_path / "home")
 
 
 @pytest.mark.slow
@@ -107,9 +107,9 @@ def test_files_that_come_with_a_past_day_are_left_to_the_newest(home):
 
 
 @pytest.mark.slow
-def test_a_deleted_warehouse_is_made_again_by_the_next_run(home):
+def test_a_lost_warehouse_is_made_again_by_the_next_run(home, homes):
     before = tables(home), messages(home), copies(home)
-    (home.home / "warehouse.duckdb").unlink()
+    homes.lose_warehouse(home)
     run_newest_day(home)
     assert (tables(home), messages(home), copies(home)) == before
 
@@ -123,9 +123,8 @@ def test_rebuild_makes_the_same_warehouse(home):
 
 
 @pytest.mark.slow
-def test_a_backfill_queues_nothing(shop, tmp_path):
-    shutil.copytree(shop, tmp_path / "home")
-    settings = load_settings(home=tmp_path / "home")
+def test_a_backfill_queues_nothing(shop, homes, tmp_path):
+    settings = homes.copy(shop, tmp_path / "home")
     runs = runs_between(date(2026, 1, 24), date(2026, 1, 27), settings)
     assert {run.origin for run in runs} == {Origin.BACKFILL}
     for run in runs:
@@ -138,12 +137,11 @@ def test_a_backfill_queues_nothing(shop, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_the_end_is_the_same(shop, whole, tmp_path):
-    shutil.copytree(shop, tmp_path / "home")
-    broken, lasts = load_settings(home=tmp_path / "home"), whole.seconds
+def test_killed_again_and_again_the_end_is_the_same(shop, whole, homes, tmp_path):
+    broken, lasts = homes.copy(shop, tmp_path / "home"), whole.seconds
     dice, kills = random.Random(20260131), 0
     while kills < KILLS:
-        process = start(broken.home)
+        process = start(broken)
         try:
             assert process.wait(timeout=dice.uniform(0.3, lasts)) == 0
             lasts *= 0.8  # it had less to do than the dice gave it
@@ -151,7 +149,7 @@ def test_killed_twenty_times_the_end_is_the_same(shop, whole, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             kills += 1
-    assert start(broken.home).wait() == 0
+    assert start(broken).wait() == 0
 
     assert tables(broken) == tables(whole.settings)
     assert messages(broken) == messages(whole.settings)
@@ -160,13 +158,13 @@ def test_killed_twenty_times_the_end_is_the_same(shop, whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_loses_nothing(shop, whole, tmp_path):
-    shutil.copytree(shop, tmp_path / "home")
-    full = load_settings(home=tmp_path / "home")
+@pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # a server's disk is looked after where the server is
+def test_a_full_disk_is_told_and_loses_nothing(shop, whole, homes, tmp_path):
+    full = homes.copy(shop, tmp_path / "home")
 
     failed = subprocess.run(
         [Path(sys.executable).with_name("perennial"), "run"],
-        env=os.environ | {"PERENNIAL_HOME": str(full.home)},
+        env=os.environ | environment(full),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20)),  # no file may grow above it
         capture_output=True,
         text=True,
@@ -176,15 +174,15 @@ def test_a_full_disk_is_told_and_loses_nothing(shop, whole, tmp_path):
     assert "Error:" in failed.stderr
     assert "Free disk space" in failed.stderr
     assert "Traceback" not in failed.stderr
-    assert start(full.home).wait() == 0
+    assert start(full).wait() == 0
     assert tables(full) == tables(whole.settings)
 
 
-def start(home: Path) -> subprocess.Popen[bytes]:
+def start(settings: Settings) -> subprocess.Popen[bytes]:
     """`perennial run` in a process group of its own."""
     return subprocess.Popen(
         [Path(sys.executable).with_name("perennial"), "run"],
-        env=os.environ | {"PERENNIAL_HOME": str(home)},
+        env=os.environ | environment(settings),
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
