@@ -30,7 +30,7 @@ def machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return (
         f"{os.cpu_count()} cores ({model}), {psutil.virtual_memory().total / 2**30:.0f} GB of memory, "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {packages}; load when it began "
+        f"{platform.system()}, Python {platform.python_version()}, {packages}; load when it began "
         f"{os.getloadavg()[0]:.1f}"
     )
 
