@@ -248,7 +248,7 @@ def demo_build(
     """Simulate a shop: write its files into the inbox and set the demo clock."""
     from perennial.flows import demo
 
-    chosen = {} if seed is None else {"seed": seed}
+    chosen: dict[str, Any] = {} if seed is None else {"seed": seed}
     show_facts(demo.build(context.obj, customers, first.date(), last.date(), **chosen))
 
 
