@@ -61,18 +61,23 @@ def _differing(scratch, columns, key):
         f" where a.times is distinct from b.times order by all limit {TOLD}"
     ).fetchall():
         yield f"{_named(key, row[2:])}: {row[0]} and {row[1]} rows"
-    for column, kind in columns.items():
-        if column in key:
-            continue
-        differs = f"a.{column} is distinct from b.{column}"
-        if kind == "double":
-            room = f"{TOLERANCE} * greatest(1, abs(a.{column}))"
-            differs += f" and coalesce(abs(a.{column} - b.{column}) <= {room}, false) is false"
+    pairs = f"expected as a join found as b on {same_key}"
+    differs = {column: _differs(column, kind) for column, kind in columns.items() if column not in key}
+    counts = ", ".join(f"count(*) filter ({condition})" for condition in differs.values())
+    [numbers] = scratch.execute(f"select {counts} from {pairs}").fetchall() if differs else [()]
+    for column, number in zip(differs, numbers, strict=True):
         for row in scratch.execute(
-            f"select a.{column}, b.{column}, {', '.join(f'a.{k}' for k in key)} from expected as a"
-            f" join found as b on {same_key} where {differs} order by all limit {TOLD}"
+            f"select a.{column}, b.{column}, {', '.join(f'a.{k}' for k in key)} from {pairs}"
+            f" where {differs[column]} order by all limit {TOLD if number else 0}"
         ).fetchall():
             yield f"{_named(key, row[2:])}: {column} is {row[0]!r} and {row[1]!r}"
+
+
+def _differs(column, kind):
+    if kind != "double":
+        return f"a.{column} is distinct from b.{column}"
+    close = f"abs(a.{column} - b.{column}) <= {TOLERANCE} * greatest(1, abs(a.{column}))"
+    return f"a.{column} is distinct from b.{column} and not coalesce({close}, false)"
 
 
 def _named(key, values):

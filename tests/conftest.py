@@ -1,3 +1,4 @@
+import gc
 import os
 
 import pytest
@@ -6,6 +7,20 @@ from engines import ENGINES, Warehouses
 from homes import Homes
 from perennial.foundation.settings import load_settings
 from postgres import running_server
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share what is expensive stay together when they are spread over processes."""
+    for item in items:
+        engine = item.callspec.params.get("homes", "") if hasattr(item, "callspec") else ""
+        group = "a real year" if "at_once" in item.fixturenames else f"{item.path.name} {engine}".strip()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_unconfigure():
+    # Hypothesis watches garbage collection, and what it reaches outlives the interpreter: DuckDB would report that all
+    # of itself has leaked.
+    gc.callbacks.clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,15 @@
 """
-PostgreSQL makes what DuckDB makes: every table, column by column, and the publication, over the demo shop.
+PostgreSQL makes what DuckDB makes: every table, column by column, and the publication.
 
-Two days as they are: a file that cannot be read and is mended, one that comes late, mail that is answered, and then a
-rebuild. With two databases on the server, and with one that warehouse and ledger share.
+Over two days of the demo shop as they are: a file that cannot be read and is mended, one that comes late, mail that is
+answered, and then a rebuild; with two databases on the server, and with one that warehouse and ledger share. And over
+a year of a real shop.
 """
 
 import shutil
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from conformance import TOLD, differences, held
 from contents import copies, messages
 from homes import Homes, reopened
+from online_retail import LAST as LAST_OF_THE_YEAR
+from online_retail import YEAR, Shop, settings_of
 from perennial.flows import demo, rebuild
 from perennial.flows.day import steps
 from perennial.foundation.days import run_of, yesterday
@@ -89,6 +93,21 @@ def test_postgresql_makes_what_duckdb_makes(shop, on_duckdb, postgres, shared, t
     assert found.publications == on_duckdb.publications
     assert found.messages == on_duckdb.messages
     assert copies(found.settings) == copies(on_duckdb.settings)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not YEAR.exists(), reason=f"the data set is not at {YEAR} (examples/online_retail/README.md)")
+def test_postgresql_makes_of_the_real_year_what_duckdb_makes(at_once, retail_files, postgres, tmp_path):
+    found = Shop(tmp_path, retail_files, partial(settings_of, warehouse=postgres.database()))
+    found.live_through([LAST_OF_THE_YEAR])
+    settings = [shop.on(LAST_OF_THE_YEAR) for shop in (at_once, found)]
+    expected, made = map(held, settings)
+    assert expected["staging.order_lines"][1].num_rows > 500_000
+    assert differences(expected, made, settings[1]) == []
+    assert (
+        settings[0].published_dir.joinpath("latest").readlink()
+        == settings[1].published_dir.joinpath("latest").readlink()
+    )
 
 
 def test_a_difference_is_told_with_table_key_column_and_values(tmp_path):
