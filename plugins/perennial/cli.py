@@ -51,7 +51,11 @@ def run(
     last: Annotated[datetime | None, typer.Option("--to", formats=DAY_FORMAT, help="Last day.")] = None,
     origin: Annotated[Origin | None, typer.Option(help="Default: live (or demo) for yesterday, else replay.")] = None,
 ) -> None:
-    """Run one day (default: yesterday), or several as a backfill: ingest, refresh, score, plan, publish, deliver."""
+    """
+    Run one day (default: yesterday), or several as a backfill: ingest, refresh, score, plan, publish, deliver.
+
+    Several days are published once, as of the last.
+    """
     from perennial.flows.day import runs_between
 
     settings: Settings = context.obj
@@ -66,14 +70,14 @@ def run(
     else:
         runs = [run_of(day.date() if day else yesterday(settings), settings, origin)]
     for one in runs:
-        run_day(one, settings)
+        run_day(one, settings, publishes=one == runs[-1])
 
 
-def run_day(one: Run, settings: Settings) -> None:
+def run_day(one: Run, settings: Settings, *, publishes: bool = True) -> None:
     """Run every step of a day, showing progress."""
     from perennial.flows.day import steps
 
-    todo = list(steps(one, settings))
+    todo = list(steps(one, settings, publishes=publishes))
     with progress(f"{one.day} ({one.origin})", len(todo)) as advance:
         for name, call in todo:
             advance(name, call())

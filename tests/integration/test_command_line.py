@@ -4,7 +4,11 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from contents import tables
 from perennial.cli import app
+from perennial.foundation.days import Origin
+from perennial.foundation.settings import load_settings
+from perennial.ledger import open_ledger
 
 
 @pytest.fixture
@@ -29,6 +33,29 @@ def test_a_shop_in_which_nothing_happened_yet(perennial, tmp_path):
     assert replayed.exit_code == 0, replayed.exception
     assert (tmp_path / "then" / "published" / "latest" / "report.html").is_file()
     assert "no day that was run" in str(perennial("replay", "--day", "2026-01-30", "--into", str(tmp_path)).exception)
+
+
+@pytest.mark.slow
+def test_several_days_are_published_once_as_of_the_last(perennial, tmp_path):
+    assert perennial("run", "--from", "2026-01-28", "--to", "2026-01-30").exit_code == 0
+    settings = load_settings()
+    with open_ledger(settings) as ledger:
+        assert [(run.day.day, run.origin) for run in ledger.day_runs()] == [(n, Origin.BACKFILL) for n in (28, 29, 30)]
+    (published,) = [
+        path.name for path in settings.published_dir.iterdir() if path.name[0] != "." and path.name != "latest"
+    ]
+    assert published.startswith("2026-01-30-")
+    days = "select distinct day from marts.segment_daily"
+    assert perennial("query", "--csv", f"{days} order by day").output.split()[1:] == [
+        "2026-01-28",
+        "2026-01-29",
+        "2026-01-30",
+    ]
+    before = tables(settings)
+    assert perennial("run", "--from", "2026-01-27", "--to", "2026-01-28").exit_code == 0  # outdated: nothing is noted
+    assert tables(settings) == before
+    with open_ledger(settings) as ledger:
+        assert len(ledger.day_runs()) == 3
 
 
 def test_a_servers_ledger_is_raised_by_a_person(perennial, postgres, monkeypatch):

@@ -12,8 +12,12 @@ from perennial.foundation.settings import Settings
 Step = tuple[str, Callable[[], object]]
 
 
-def steps(run: Run, settings: Settings) -> Iterator[Step]:
-    """What a run of the day does: a name, and a call that returns its figures. Later steps need the ones before."""
+def steps(run: Run, settings: Settings, *, publishes: bool = True) -> Iterator[Step]:
+    """
+    What a run of the day does: a name, and a call that returns its figures. Later steps need the ones before.
+
+    A day that does not publish makes all its tables too: the next day's publication would replace its own at once.
+    """
     for source in ingest.source_names(settings):
         yield f"land {source}", partial(ingest.land, source, run, settings)
     yield "restore", partial(rebuild.restore, run, settings)
@@ -24,7 +28,10 @@ def steps(run: Run, settings: Settings) -> Iterator[Step]:
     yield "plan campaigns", partial(campaigns.plan, run, settings)
     for campaign in campaigns.due(run, settings):
         yield f"queue {campaign}", partial(campaigns.queue, campaign, run, settings)
-    yield "publish", partial(publish.publish, run, settings)
+    if publishes:
+        yield "publish", partial(publish.publish, run, settings)
+    else:
+        yield "marts", partial(rebuild.marts, run, settings)
     if run.origin.may_queue:
         yield "deliver", partial(delivery.deliver, settings)
 

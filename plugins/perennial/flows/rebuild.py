@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from perennial.flows import campaigns, churn, ingest, publish, refresh
-from perennial.flows.day_order import close_day
+from perennial.flows.day_order import close_day, is_outdated
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
@@ -115,11 +115,14 @@ def _replay(day: date, known_at: datetime, settings: Settings) -> Iterator[Step]
         yield f"{day} {schema}", partial(refresh.refresh, schema, run, settings)
     yield f"{day} churn", partial(churn.score, run, settings)
     yield f"{day} campaigns", partial(campaigns.plan, run, settings)
-    yield f"{day} marts", partial(_marts, run, settings)
+    yield f"{day} marts", partial(marts, run, settings)
 
 
-def _marts(run: Run, settings: Settings) -> dict[str, int]:
+def marts(run: Run, settings: Settings) -> dict[str, int]:
+    """Make the day's `marts` and note in the ledger that it is done; nothing is published. Not for an outdated day."""
     with open_tables(run, settings) as (warehouse, materializer):
+        if is_outdated(run, warehouse):
+            return {}
         rows = build_schema("marts", materializer)
         close_day(run, warehouse, settings)
         return rows
