@@ -3,7 +3,7 @@ The `staging` table of a contract: every accepted row that has happened by the d
 
 Several rows may speak of the same thing (`_key`): the last one in the newest version of the last file is current; rows
 equal to it are duplicates, others superseded. Files are ordered by name, not by arrival: the order in which they come
-does not matter. Rows dated after the day wait for it.
+does not matter. Rows dated after the day wait for it. Most things are spoken of once: only the others are put in order.
 """
 
 from collections.abc import Iterable
@@ -43,12 +43,20 @@ landed as (
     where landed._day is null or landed._day <= $day
 ),
 
+repeated as (
+    select _key
+    from landed
+    group by _key
+    having count(*) > 1
+),
+
 ranked as (
     select
         {_list((*columns, *_LINEAGE, "_hash", "is_newest_version"))},
         row_number() over (partition by _key order by {_NEWEST_FIRST}) as place,
         first_value(_hash) over (partition by _key order by {_NEWEST_FIRST}) as current_hash
     from landed
+    where exists (select 1 from repeated where repeated._key = landed._key)
 )
 
 select
@@ -62,6 +70,14 @@ select
     end as fate,
     {_list(_LINEAGE)}
 from ranked
+union all
+select
+    {_list(columns)},
+    {f"{identity} as identity," if identity else ""}
+    case when is_newest_version = 0 then 'superseded' else 'current' end as fate,
+    {_list(_LINEAGE)}
+from landed
+where not exists (select 1 from repeated where repeated._key = landed._key)
 """
 
 
