@@ -1,4 +1,7 @@
+import shutil
+
 import pytest
+from command import INCLUDE
 
 from online_retail import LAST, Shop, files_by_day
 
@@ -15,3 +18,10 @@ def at_once(retail_files, tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("at_once"), retail_files)
     shop.live_through([LAST])
     return shop
+
+
+@pytest.fixture
+def include(tmp_path):
+    """A copy of every file that people edit, to be spoilt."""
+    shutil.copytree(INCLUDE, tmp_path / "include")
+    return tmp_path / "include"

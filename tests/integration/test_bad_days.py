@@ -17,46 +17,20 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import yaml
+from command import INCLUDE, perennial, refused, spoil
 from smtp_servers import smtp_server
 
 from contents import copies, messages, tables
-from outbox import CAMPAIGN, DAY, NOW, freeze, later, new_message, run_in, settings_in
+from homes import environment, reopened
+from outbox import CAMPAIGN, DAY, NOW, freeze, later, new_message, settings_in
 from perennial.flows import demo, reading
 from perennial.flows.day import steps
-from perennial.flows.validate import checks
 from perennial.foundation.days import Origin, Run, run_of, yesterday
-from perennial.foundation.errors import BadConfig
-from perennial.foundation.settings import load_settings
-from perennial.ledger import NewTemplate, open_ledger
+from perennial.ledger import open_ledger
 from perennial.warehouse import open_warehouse
 
 FIRST, LAST = date(2025, 12, 1), date(2026, 1, 21)
 TODAY = date(2026, 1, 22)  # a Thursday on which every daily source brings a file
-INCLUDE = load_settings().include
-
-
-def perennial(home, *arguments, **environment):
-    """The command as a person runs it; whatever happens, it shows neither a traceback nor an address."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERENNIAL_")}
-    done = subprocess.run(
-        [Path(sys.executable).with_name("perennial"), *arguments],
-        env=inherited | {"PERENNIAL_HOME": str(home)} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    assert not re.search(r"\w@\w", done.stdout + done.stderr)
-    return done
-
-
-def refused(done, *words):
-    """It ended with an error that says all of this."""
-    assert done.returncode == 1, done.stdout
-    assert "Error: " in done.stderr
-    for word in words:
-        assert word in done.stderr
 
 
 def closed_port():
@@ -69,48 +43,38 @@ def run_newest_day(settings):
         step()
 
 
-def copy_of(home, tmp_path, name="home"):
-    shutil.copytree(home, tmp_path / name, symlinks=True)
-    return load_settings(home=tmp_path / name)
+def told(settings):
+    """What a run leaves behind."""
+    return tables(settings), messages(settings), copies(settings)
 
 
 @pytest.fixture(scope="module")
-def evening(tmp_path_factory):
+def evening(homes, tmp_path_factory):
     """A home with a shop of two months whose last day was run. Not to be written to: copy it."""
-    settings = load_settings(home=tmp_path_factory.mktemp("evening") / "home")
+    settings = homes.settings(tmp_path_factory.mktemp("evening") / "home")
     demo.build(settings, 500, FIRST, LAST)
-    settings = load_settings(home=settings.home)
-    run_newest_day(settings)
-    return settings.home
-
-
-@pytest.fixture(scope="module")
-def morning(evening, tmp_path_factory):
-    """The same home when the files of the next day have arrived."""
-    settings = demo.advance(copy_of(evening, tmp_path_factory.mktemp("morning")))
-    assert yesterday(settings) == TODAY
-    return settings.home
-
-
-@pytest.fixture(scope="module")
-def good_day(morning, tmp_path_factory):
-    """The same home after a run of that day in which nothing went wrong."""
-    settings = copy_of(morning, tmp_path_factory.mktemp("good_day"))
+    settings = reopened(settings)
     run_newest_day(settings)
     return settings
 
 
-@pytest.fixture
-def include(tmp_path):
-    """A copy of every file that people edit, to be spoilt."""
-    shutil.copytree(INCLUDE, tmp_path / "include")
-    return tmp_path / "include"
+@pytest.fixture(scope="module")
+def morning(evening, homes, tmp_path_factory):
+    """The same home when the files of the next day have arrived."""
+    settings = demo.advance(homes.copy(evening, tmp_path_factory.mktemp("morning") / "home"))
+    assert yesterday(settings) == TODAY
+    return settings
 
 
-def spoil(file, before, after):
-    text = file.read_text(encoding="utf-8")
-    assert before in text
-    file.write_text(text.replace(before, after, 1), encoding="utf-8")
+@pytest.fixture(scope="module")
+def good_day(morning, homes, tmp_path_factory):
+    """The same home after a run of that day in which nothing went wrong."""
+    settings = homes.copy(morning, tmp_path_factory.mktemp("good_day") / "home")
+    run_newest_day(settings)
+    return settings
+
+
+on_files = pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # nothing of it hangs on the engine
 
 
 # Files.
@@ -190,8 +154,9 @@ def landed_versions(settings, file):
 
 
 @pytest.mark.slow
-def test_a_day_on_which_every_file_is_bad(morning, good_day, tmp_path):
-    settings = copy_of(morning, tmp_path)
+@on_files
+def test_a_day_on_which_every_file_is_bad(morning, good_day, homes, tmp_path):
+    settings = homes.copy(morning, tmp_path / "home")
     right = {file: (settings.inbox_dir / file).read_bytes() for file in (*BAD_FILES, COPY)}
     for file, (damage, _) in BAD_FILES.items():
         (settings.inbox_dir / file).write_bytes(damage(right[file]))
@@ -257,14 +222,17 @@ def test_a_day_on_which_every_file_is_bad(morning, good_day, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_stops_a_run_is_told_and_when_it_is_mended_the_day_is_as_good_as_any(morning, good_day, tmp_path, include):
-    settings = copy_of(morning, tmp_path)
+def test_what_stops_a_run_is_told_and_when_it_is_mended_the_day_is_as_good_as_any(
+    morning, good_day, homes, tmp_path, include
+):
+    settings = homes.copy(morning, tmp_path / "home")
     home, before = settings.home, (messages(settings), copies(settings))
-    given = {"PERENNIAL_INCLUDE": str(include)}
+    here = environment(settings)
+    given = here | {"PERENNIAL_INCLUDE": str(include)}
 
     with open_warehouse(settings):
-        busy = perennial(home, "run", PERENNIAL_LOCK_TIMEOUT="0.2")
-    refused(busy, str(home / "warehouse.duckdb"), f"pid {os.getpid()}", "raise PERENNIAL_LOCK_TIMEOUT")
+        busy = perennial(home, "run", **here, PERENNIAL_LOCK_TIMEOUT="0.2")
+    refused(busy, "is being written by another process", f"pid {os.getpid()}", "raise PERENNIAL_LOCK_TIMEOUT")
 
     rules = include / "rules" / "loyalty.yaml"
     spoil(rules, "from_points: 250", "from_points: many")
@@ -276,26 +244,22 @@ def test_what_stops_a_run_is_told_and_when_it_is_mended_the_day_is_as_good_as_an
     refused(perennial(home, "run", **given), "tier_upgrade/en/a: the html part cannot be rendered: ", "colour")
     spoil(template, "{{ products[0].colour }}", "{{ first_name }}")
 
-    smtp = {"PERENNIAL_DELIVERY": "smtp", "PERENNIAL_SMTP_PORT": str(closed_port())}
+    smtp = here | {"PERENNIAL_DELIVERY": "smtp", "PERENNIAL_SMTP_PORT": str(closed_port())}
     refused(perennial(home, "run", **smtp), "A demo run sends to the local mailbox only", "PERENNIAL_DELIVERY=mailbox")
 
     assert (messages(settings), copies(settings)) == before
     run_newest_day(settings)
-    assert (tables(settings), messages(settings), copies(settings)) == (
-        tables(good_day),
-        messages(good_day),
-        copies(good_day),
-    )
+    assert told(settings) == told(good_day)
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_wait_for_each_other_and_end_as_one(morning, good_day, tmp_path):
-    settings = copy_of(morning, tmp_path)
+def test_two_runs_at_once_wait_for_each_other_and_end_as_one(morning, good_day, homes, tmp_path):
+    settings = homes.copy(morning, tmp_path / "home")
     command = [Path(sys.executable).with_name("perennial"), "run"]
     both = [
         subprocess.Popen(
             command,
-            env=os.environ | {"PERENNIAL_HOME": str(settings.home), "PERENNIAL_LOCK_TIMEOUT": "300"},
+            env=os.environ | environment(settings) | {"PERENNIAL_LOCK_TIMEOUT": "300"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -303,21 +267,18 @@ def test_two_runs_at_once_wait_for_each_other_and_end_as_one(morning, good_day, 
         for _ in range(2)
     ]
     assert [(process.communicate()[1], process.returncode) for process in both] == [("", 0), ("", 0)]
-    assert (tables(settings), messages(settings), copies(settings)) == (
-        tables(good_day),
-        messages(good_day),
-        copies(good_day),
-    )
+    assert told(settings) == told(good_day)
 
 
 # The ledger.
 
 
 @pytest.mark.slow
-def test_an_old_ledger_put_back_blocks_the_run_until_somebody_answers_for_it(morning, good_day, tmp_path):
-    settings = copy_of(good_day.home, tmp_path)
+@on_files
+def test_an_old_ledger_put_back_blocks_the_run_until_somebody_answers_for_it(morning, good_day, homes, tmp_path):
+    settings = homes.copy(good_day, tmp_path / "home")
     ledger = settings.ledger_dir / "ledger.sqlite"
-    with sqlite3.connect(morning / "ledger" / "ledger.sqlite") as old, sqlite3.connect(ledger) as put_back:
+    with sqlite3.connect(morning.ledger_dir / "ledger.sqlite") as old, sqlite3.connect(ledger) as put_back:
         old.backup(put_back)
     assert len(messages(settings)) < len(messages(good_day))
 
@@ -334,11 +295,7 @@ def test_an_old_ledger_put_back_blocks_the_run_until_somebody_answers_for_it(mor
     assert perennial(settings.home, "ledger", "reconcile").returncode == 2  # by whom?
     assert perennial(settings.home, "ledger", "reconcile", "--by", "me").returncode == 0
     run_newest_day(settings)
-    assert (tables(settings), messages(settings), copies(settings)) == (
-        tables(good_day),
-        messages(good_day),
-        copies(good_day),
-    )
+    assert told(settings) == told(good_day)
 
 
 def test_no_run_is_live_under_the_demo_clock(tmp_path):
@@ -374,240 +331,3 @@ def test_an_unreachable_mail_server_is_named_and_the_mails_go_out_once_when_it_i
     assert list(messages(settings).values()) == ["accepted"] * len(queued)
     sent = [re.search(rb"(?m)^X-Perennial-Message: (\S+)", body)[1].decode() for body in server.taken]
     assert sorted(sent) == sorted(messages(settings))
-
-
-# Templates.
-
-
-@pytest.mark.parametrize(
-    ("file", "before", "after", "words"),
-    [
-        (
-            "win_back/en/subject.b.txt.j2",
-            None,
-            "{{ nickname }}, come back",
-            "subject.b.txt.j2, line 1: undefined variable 'nickname'",
-        ),
-        (
-            "tier_upgrade/zh-CN/body.mjml.j2",
-            "{{ first_name }}",
-            "{{ nickname }}",
-            "body.mjml.j2, line 9: undefined variable 'nickname'",
-        ),
-        (
-            "_shared/product_card.mjml.j2",
-            "product.name",
-            "product.title",
-            "win_back/en/a: the html part cannot be rendered: ",
-        ),
-    ],
-)
-def test_validate_finds_an_undefined_variable_in_a_template(include, file, before, after, words):
-    path = include / "templates" / file
-    spoil(path, path.read_text(encoding="utf-8") if before is None else before, after)
-    with pytest.raises(BadConfig) as told:
-        check("campaigns", include)
-    assert words in str(told.value)
-
-
-def test_a_frozen_template_with_an_undefined_variable_fails_its_own_mails_only(tmp_path):
-    settings = settings_in(tmp_path)
-    broken = NewTemplate(CAMPAIGN, "en", "b", "{{ nickname }}, come back", "<p></p>", "")
-    with open_ledger(settings) as ledger:
-        freeze(ledger, settings, send=3)
-        ledger.freeze([], [broken], run_in(settings).origin)
-        rows = [new_message(n, settings, **({"template_hash": broken.hash} if n == 1 else {})) for n in range(3)]
-        ledger.queue(run_in(settings), CAMPAIGN, "mailbox", rows)
-    done = perennial(tmp_path, "deliver", PERENNIAL_NOW=NOW)
-    assert done.returncode == 0
-    assert "win_back/en: the subject cannot be rendered: 'nickname' is undefined." in done.stderr
-    states = messages(settings)
-    assert sorted(states.values()) == ["accepted", "accepted", "failed"]
-    assert copies(settings) == {message_id: 1 for message_id, state in states.items() if state == "accepted"}
-    [failed] = (message_id for message_id, state in states.items() if state == "failed")
-    assert f"Message {failed} cannot be written" in done.stderr
-
-
-# YAML.
-
-YAML = {  # file -> the check that reads it, and a value of a wrong type: (before, after, field, value as told)
-    "sources/app_interactions.yaml": ("sources", "format: jsonl", "format: 7", "field format: ", "(got 7)"),
-    "expectations/consents.yaml": (
-        "contracts",
-        "key: [customer_ref, email, channel, topic, recorded_at]",
-        "key: 7",
-        "field key: ",
-        "(got 7)",
-    ),
-    "rules/segments.yaml": (
-        "segments",
-        "title: VIP",
-        "title: [VIP]",
-        "field segments.vip.title: ",
-        "(got ['VIP'])",
-    ),
-    "rules/loyalty.yaml": (
-        "rule books",
-        "qualifying_days: 365",
-        "qualifying_days: a year",
-        "field qualifying_days: ",
-        "(got 'a year')",
-    ),
-    "rules/churn.yaml": ("rule books", "high_at: 3.0", "high_at: much", "field high_at: ", "(got 'much')"),
-    "rules/rfm.yaml": ("rule books", "Lost: [111,", "Lost: [lost,", "field segments.Lost.0: ", "(got 'lost')"),
-    "rules/metrics.yaml": (
-        "rule books",
-        "final_after_days: 10",
-        "final_after_days: 2026-01-01",
-        "field final_after_days: ",
-        "2026",
-    ),
-    "rules/contact_policy.yaml": (
-        "rule books",
-        "min_gap_days: 2",
-        "min_gap_days: two",
-        "field min_gap_days: ",
-        "(got 'two')",
-    ),
-    "templates/win_back/campaign.yaml": ("campaigns", "priority: 40", "priority: high", "field priority: ", "'high'"),
-}
-
-
-def check(name, include):
-    """One check of `perennial validate`."""
-    return dict(checks(load_settings(include=include)))[name]()
-
-
-def test_every_yaml_file_is_of_a_kind_tried_here():
-    kinds = {path.split("/")[-2:][0] if "campaign.yaml" not in path else "campaign" for path in YAML}
-    assert kinds == {"sources", "expectations", "rules", "campaign"}
-    assert {f"rules/{path.name}" for path in (INCLUDE / "rules").iterdir()} <= set(YAML)
-    assert {path.name for path in INCLUDE.rglob("*.y*ml") if path.parent.parent.name == "templates"} == {
-        "campaign.yaml"
-    }
-
-
-@pytest.mark.parametrize("file", YAML)
-def test_an_unknown_key_is_named_with_its_file_and_value(include, file):
-    path = include / file
-    path.write_text(path.read_text(encoding="utf-8") + "\nsuprise: 42\n", encoding="utf-8")
-    with pytest.raises(BadConfig) as told:
-        check(YAML[file][0], include)
-    assert f"{path}: unknown field suprise (value 42). Remove it or correct its spelling." in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("file", "before", "after", "field"),
-    [
-        ("sources/app_interactions.yaml", "jsonl\n", "jsonl\ncsv: {delimitr: ;}\n", "csv.delimitr (value ';')"),
-        (
-            "expectations/consents.yaml",
-            "{type: text}",
-            "{type: text, requird: true}",
-            "columns.customer_ref.requird (value True)",
-        ),
-        ("expectations/consents.yaml", "severity:", "severty:", "expectations.0.severty (value 'critical')"),
-        ("rules/segments.yaml", "kind: value", "kind: value\n    owner: me", "segments.vip.owner (value 'me')"),
-        ("rules/loyalty.yaml", "tier: leaf,", "tier: leaf, title: Leaf,", "tiers.1.title (value 'Leaf')"),
-        ("rules/loyalty.yaml", "points: 20,", "points: 20, until: 2027,", "earning.2.until (value 2027)"),
-        ("rules/contact_policy.yaml", "at_most: 3,", "at_most: 3, at_least: 1,", "promotional.at_least (value 1)"),
-        (
-            "templates/win_back/campaign.yaml",
-            "{name: a}",
-            "{name: a, wieght: 2}",
-            "experiment.variants.0.wieght (value 2)",
-        ),
-    ],
-)
-def test_an_unknown_key_deep_inside_is_named_with_its_path(include, file, before, after, field):
-    spoil(include / file, before, after)
-    with pytest.raises(BadConfig) as told:
-        check(YAML[file][0], include)
-    assert f"{include / file}: unknown field {field}. " in str(told.value)
-
-
-@pytest.mark.parametrize("file", YAML)
-def test_a_value_of_a_wrong_type_is_named_with_its_file_and_field(include, file):
-    kind, before, after, field, value = YAML[file]
-    spoil(include / file, before, after)
-    with pytest.raises(BadConfig) as told:
-        check(kind, include)
-    assert f"{include / file}: {field}" in str(told.value)
-    assert value in str(told.value)
-
-
-@pytest.mark.parametrize("file", YAML)
-def test_a_key_written_twice_is_named_with_its_file_and_line(include, file):
-    path = include / file
-    text = path.read_text(encoding="utf-8")
-    first = next(iter(yaml.safe_load(text)))
-    path.write_text(f"{text}\n{first}: again\n", encoding="utf-8")
-    with pytest.raises(BadConfig) as told:
-        check(YAML[file][0], include)
-    assert str(path) in str(told.value)
-    assert f"key {first!r} is written twice" in str(told.value)
-    assert f"line {text.count(chr(10)) + 2}," in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "expected a mapping of fields at the top, got nothing"),
-        ("- high_at", "expected a mapping of fields at the top, got list"),
-        ("high_at: [1", "not readable as YAML"),
-        ("high_at: {{ nickname }}", "line 1, column 11"),
-        ("high_at: 2026-02-30", "2026-02-30 is not a date: day is out of range for month"),
-        ("high_at: !!python/object/apply:os.getcwd []", "not readable as YAML"),
-        ("high_at: &a [*a]", "not readable as YAML"),
-        ("1: 2", "1"),
-        (b"high_at: \xff\xfe", "not readable as YAML"),
-        (b"high_at: \0", "not readable as YAML"),
-    ],
-)
-def test_what_is_no_yaml_of_ours_is_told_with_its_file(include, text, words):
-    path = include / "rules" / "churn.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(BadConfig) as told:
-        check("rule books", include)
-    assert str(path) in str(told.value)
-    assert words in str(told.value)
-
-
-def test_validate_tells_all_that_is_wrong_at_once(include, tmp_path):
-    for file, field in (
-        ("sources/web_orders.yaml", "max_refusd: 1"),
-        ("rules/churn.yaml", "higher_at: 5"),
-        ("templates/win_back/en/subject.txt.j2", "{{ nickname }}"),
-    ):
-        path = include / file
-        path.write_text(f"{path.read_text(encoding='utf-8')}\n{field}\n", encoding="utf-8")
-    done = perennial(tmp_path / "home", "validate", PERENNIAL_INCLUDE=str(include))
-    assert done.returncode == 1
-    for words in (
-        f"{include}/sources/web_orders.yaml: unknown field max_refusd (value 1)",
-        f"{include}/rules/churn.yaml: unknown field higher_at (value 5)",
-        f"{include}/templates/win_back/en/subject.txt.j2, line 3: ",
-    ):
-        assert words in done.stdout
-    assert "ok      contracts" in done.stdout
-    assert not (tmp_path / "home").exists()
-
-
-# Settings.
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("PERENNIAL_HOEM", "elsewhere", "Unknown setting PERENNIAL_HOEM. Known settings: PERENNIAL_HOME, "),
-        ("PERENNIAL_SMTP_PASWORD", "hunter2", "Unknown setting PERENNIAL_SMTP_PASWORD"),
-        ("PERENNIAL_SMTP_PORT", "none", "PERENNIAL_SMTP_PORT: "),
-        ("PERENNIAL_TIMEZONE", "Berlin", "PERENNIAL_TIMEZONE: Value error, is not an IANA time zone"),
-        ("PERENNIAL_NOW", "yesterday", "PERENNIAL_NOW: "),
-    ],
-)
-def test_a_wrong_setting_is_named_and_nothing_is_done(tmp_path, name, value, words):
-    done = perennial(tmp_path / "home", "run", **{name: value})
-    refused(done, words)
-    assert "hunter2" not in done.stderr
-    assert not (tmp_path / "home").exists()
