@@ -9,6 +9,7 @@ from perennial.foundation.settings import load_settings
 from postgres import running_server
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Tests that share what is expensive stay together when they are spread over processes."""
     for item in items:
