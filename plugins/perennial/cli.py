@@ -290,6 +290,21 @@ def ledger_reconcile(
     show_facts(reconcile(context.obj, by=by, restored=restored))
 
 
+@ledger_app.command("move")
+def ledger_move(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(help="URL of an empty database; its password may be PERENNIAL_LEDGER_PASSWORD.")],
+    by: Annotated[str, typer.Option(help="Who does this; kept in the audit log.")],
+) -> None:
+    """Move the ledger to another database, such as from the file to a server. Then set PERENNIAL_LEDGER to it."""
+    from perennial.ledger import open_ledger
+
+    settings: Settings = context.obj
+    with open_ledger(settings) as present, open_ledger(settings.model_copy(update={"ledger": to})) as other:
+        show_facts(present.move_to(other, by=by))
+    console.print("Set PERENNIAL_LEDGER to the new place; the old ledger queues and sends nothing any more.")
+
+
 @contextmanager
 def progress(title: str, steps: int) -> Iterator[Callable[[str, object], None]]:
     """A bar in a terminal, plain lines elsewhere. What is yielded is called after each step."""

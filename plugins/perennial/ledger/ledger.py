@@ -1,4 +1,4 @@
-"""The ledger as a whole: opening it, copying it into the warehouse, going on after an old one was put back."""
+"""The ledger as a whole: opening it, copying it into the warehouse, going on after an old one was put back, moving."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 
+from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.ledger.decisions import Decisions
 from perennial.ledger.mark import Mark, raise_mark
@@ -15,10 +16,12 @@ from perennial.ledger.messages import Messages
 from perennial.ledger.permissions import NewEvent, Permissions
 from perennial.ledger.schema import ensure_schema
 from perennial.ledger.states import EventKind, State
-from perennial.ledger.store import Row, connect, insert_new, lags
-from perennial.ledger.tables import consents, leases, ledger_state, message_events, messages, suppressions
+from perennial.ledger.store import Row, connect, insert_new, lags, name_of, plain_errors
+from perennial.ledger.tables import consents, leases, ledger_state, message_events, messages, metadata, suppressions
 
 log = logging.getLogger(__name__)
+
+_MOVED_AT_ONCE = 5_000  # rows
 
 # What the warehouse copies: table → key, the time that orders its changes, and what stays in the ledger.
 _MIRRORED = {
@@ -96,6 +99,36 @@ class Ledger(Decisions, Messages, Permissions):
         raise_mark(self._mark_path, Mark(this.ledger_id, revision))
         log.warning("Ledger reconciled: %(accepted)s accepted, %(unknown)s unknown, %(remembered)s remembered.", done)
         return done
+
+    def move_to(self, other: "Ledger", *, by: str) -> dict[str, int]:
+        """
+        Copy everything into the empty ledger `other`, on any engine, while nobody writes; rows of each table.
+
+        The copy keeps the identity and gets a newer revision: by the mark, this ledger is an old one from then on,
+        which queues and sends nothing. Killed before its end it has moved nothing. Raises BadConfig where `other`
+        holds anything or is this ledger.
+        """
+        if other._engine.url == self._engine.url:
+            raise BadConfig(f"{name_of(other._engine)} is where the ledger is: name an empty database.")
+        rows: dict[str, int] = {}
+        with self._writing(newest=True) as source:
+            this = source.execute(select(ledger_state)).one()
+            with plain_errors(other._engine), other._engine.execution_options(writes=True).begin() as target:
+                target.execute(ledger_state.delete())
+                for table in metadata.sorted_tables:
+                    if target.scalar(select(func.count()).select_from(table)):
+                        raise BadConfig(
+                            f"{name_of(other._engine)} holds {table.name} already: move into an empty database."
+                        )
+                    rows[table.name] = 0
+                    found = source.execute(select(table), execution_options={"stream_results": True}).mappings()
+                    for batch in found.partitions(_MOVED_AT_ONCE):
+                        target.execute(table.insert(), [dict(row) for row in batch])
+                        rows[table.name] += len(batch)
+                target.execute(ledger_state.update().values(revision=this.revision + 1))
+                other._audit(target, "move", f"from {name_of(self._engine)}", by, **rows)
+        raise_mark(self._mark_path, Mark(this.ledger_id, this.revision + 1))
+        return rows
 
 
 def _handed_off_event(message_id: str, now: datetime) -> NewEvent:
