@@ -2,8 +2,8 @@
 However a year of invoices comes in, the tables at its end are the same; a past day can be had again; a late day
 restates only what it touches.
 
-`WHOLE_YEAR=1 pytest …` lives through all 365 days one by one; otherwise the year comes by the month and its last fifteen
-days by the day.
+`WHOLE_YEAR=1 pytest …` lives through all 365 days one by one; otherwise the year comes by the month and its last
+fifteen days by the day.
 """
 
 import os
