@@ -32,14 +32,14 @@ check: $(INSTALLED)  ## the quick loop: lint, types, import rules, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q -n auto --dist loadgroup -m "not slow" --ignore tests/integration --ignore tests/e2e
+	$(BIN)/python -m pytest -q -n auto --dist loadscope -m "not slow" --ignore tests/integration --ignore tests/e2e
 
 test: $(INSTALLED)  ## everything that `check` does, and all the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 bench: $(INSTALLED)  ## measure, and write docs/benchmarks.md; SCALE=full for a million customers
 	$(BIN)/python benchmarks/bench.py --scale $(SCALE)

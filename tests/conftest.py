@@ -9,13 +9,20 @@ from perennial.foundation.settings import load_settings
 from postgres import running_server
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Tests that share what is expensive stay together when they are spread over processes."""
-    for item in items:
-        engine = item.callspec.params.get("homes", "") if hasattr(item, "callspec") else ""
-        group = "a real year" if "at_once" in item.fixturenames else f"{item.path.name} {engine}".strip()
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Spread over processes, the tests of one file and one engine stay together: they share what is expensive."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneFileAndEngine(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            if "online_retail" in file or "real_year" in test:
+                return "the real year"
+            engines = (engine for engine in ENGINES if engine in test.partition("[")[2])
+            return f"{file} {next(engines, '')}"
+
+    return OneFileAndEngine(config, log)
 
 
 def pytest_unconfigure():
