@@ -72,7 +72,8 @@ def flows(monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setitem(DAG_DEFAULTS["default_args"], "retry_delay", timedelta(seconds=0.1))
+    # Long enough to be seen waiting, on a busy machine too.
+    monkeypatch.setitem(DAG_DEFAULTS["default_args"], "retry_delay", timedelta(seconds=3))
 
 
 @pytest.fixture
