@@ -44,7 +44,9 @@ class Settings(BaseSettings):
         None,
         description="The demo clock: when set, it is always this moment. Default: <home>/demo_clock, if there is one.",
     )
-    memory_limit: str = Field("4GB", description="What the warehouse engine may use.")
+    memory_limit: str = Field(
+        "3GB", description="What DuckDB may use for its tables; the process takes about 1 GB on top."
+    )
     warehouse_connections: int = Field(4, ge=1, description="Tables that a PostgreSQL warehouse makes at once.")
     lock_timeout: float = Field(60, ge=0, description="Seconds to wait for another writer of the warehouse file.")
 

@@ -21,6 +21,7 @@ from perennial.warehouse.engine import Warehouse
 from perennial.warehouse.model import DIALECT
 
 FILE = "perennial.duckdb"
+_WRITER_MEMORY = "1GB"  # beside the warehouse, which sorts and may fill its own limit meanwhile
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def write_snapshot(warehouse: Warehouse, folder: Path, tables: Sequence[Snapshot
     Raises Retryable when the disk does not take it.
     """
     try:
-        with duckdb.connect(str(folder / FILE)) as connection:
+        with duckdb.connect(str(folder / FILE), config={"memory_limit": _WRITER_MEMORY}) as connection:
             connection.execute("set timezone = 'UTC'")
             contents = {table.name: _write(connection, warehouse, folder, table) for table in tables}
             connection.execute("checkpoint")
