@@ -85,11 +85,12 @@ class Materializer:
                 "insert into state.seeded values ($batch)",
                 batch=self.warehouse.value("select coalesce(max(batch_id), 0) from raw.files"),
             )
-        if self.settled is None:
-            return
         for model in self.models.values():
             raw = f"raw.{model.table.partition('.')[2]}"
             if model.schema != "staging" or not model.replaces or not self.warehouse.has(raw):
+                continue
+            self.warehouse.tune(raw, ())
+            if self.settled is None:
                 continue
             column = model.keys[model.replaces]
             self.warehouse.execute(
