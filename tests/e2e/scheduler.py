@@ -30,6 +30,8 @@ class Scheduler:
 
         self.monkeypatch = monkeypatch
         self.lines: list[str] = []  # what was reported while it ran
+        # Tests bring DAGs of their own: Airflow would take a changed one up half a minute after the last one only.
+        monkeypatch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "0")
         folder = REPOSITORY / "dags"
         components.prepare(load_settings())
         DagBundlesManager().sync_bundles_to_db()

@@ -258,7 +258,8 @@ def _wait_for_lock(connection: psycopg.Connection, url: str, timeout: float) -> 
 def _holder(connection: psycopg.Connection) -> str:
     row = connection.execute(
         "select application_name from pg_locks join pg_stat_activity using (pid)"
-        " where locktype = 'advisory' and granted and objsubid = 1 and classid = %s and objid = %s",
+        " where locktype = 'advisory' and granted and objsubid = 1 and classid = %s and objid = %s"
+        " and pg_locks.database = (select oid from pg_database where datname = current_database())",
         (_LOCK >> 32, _LOCK & 0xFFFF_FFFF),
     ).fetchone()
     return row[0] if row else "unknown"
