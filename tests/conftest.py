@@ -9,6 +9,13 @@ from perennial.foundation.settings import load_settings
 from postgres import running_server
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Spread over processes, what is slow begins first and what is quick fills the gaps in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Spread over processes, the tests of one file and one engine stay together: they share what is expensive."""
