@@ -1,12 +1,17 @@
 """
 Homes whose warehouse and ledger are on one engine: DuckDB and SQLite files below the home, or databases of a server.
 
-A home can be copied, can lose its warehouse, and can be given to a process.
+A home can be copied, can lose its warehouse, can be given to a process, and a day can be run in it.
 """
 
 import shutil
 from pathlib import Path
 
+import pytest
+
+from perennial.flows import publish
+from perennial.flows.day import steps
+from perennial.foundation.days import Run, run_of, yesterday
 from perennial.foundation.settings import PREFIX, Settings, load_settings
 
 
@@ -49,3 +54,16 @@ def environment(settings: Settings) -> dict[str, str]:
     """What makes a process use this home."""
     told = {"home": settings.home, "warehouse": settings.warehouse, "ledger": settings.ledger}
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in told.items() if value is not None}
+
+
+def run_day(run: Run, settings: Settings) -> None:
+    """Run a day without Airflow, in this process. Its report is not drawn, which is a fourth of a small day."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "render_report", lambda *_: "<!doctype html>")
+        for _, step in steps(run, settings):
+            step()
+
+
+def run_newest_day(settings: Settings) -> None:
+    """`run_day` of the clock's yesterday."""
+    run_day(run_of(yesterday(settings), settings), settings)

@@ -12,7 +12,7 @@ from typing import Self
 import duckdb
 
 from contents import tables
-from perennial.flows.day import steps
+from homes import run_day
 from perennial.foundation.days import Origin, run_of
 from perennial.foundation.settings import REPOSITORY, Settings, load_settings
 
@@ -100,8 +100,7 @@ class Shop:
     def run(self, day: date) -> None:
         """Run the day as a backfill: nothing is planned or sent."""
         settings = self.on(day)
-        for _, step in steps(run_of(day, settings, Origin.BACKFILL), settings):
-            step()
+        run_day(run_of(day, settings, Origin.BACKFILL), settings)
 
     def live_through(self, days: Iterable[date], late: dict[date, date] | None = None) -> None:
         """Run these days, each with every file up to it; a file of `late` comes only with the day it is mapped to."""

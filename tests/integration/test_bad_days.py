@@ -21,11 +21,10 @@ from command import INCLUDE, perennial, refused, spoil
 from smtp_servers import smtp_server
 
 from contents import copies, messages, tables
-from homes import environment, reopened
+from homes import environment, reopened, run_newest_day
 from outbox import CAMPAIGN, DAY, NOW, freeze, later, new_message, settings_in
 from perennial.flows import demo, reading
-from perennial.flows.day import steps
-from perennial.foundation.days import Origin, Run, run_of, yesterday
+from perennial.foundation.days import Origin, Run, yesterday
 from perennial.ledger import open_ledger
 from perennial.warehouse import open_warehouse
 
@@ -36,11 +35,6 @@ TODAY = date(2026, 1, 22)  # a Thursday on which every daily source brings a fil
 def closed_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
-
-
-def run_newest_day(settings):
-    for _, step in steps(run_of(yesterday(settings), settings), settings):
-        step()
 
 
 def told(settings):

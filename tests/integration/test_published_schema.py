@@ -8,21 +8,15 @@ import pytest
 import yaml
 from test_publishing import CONTRACT, latest
 
-from homes import reopened
-from perennial.flows import demo, publish
-from perennial.flows.day import steps
-from perennial.foundation.days import run_of, yesterday
+from homes import reopened, run_newest_day
+from perennial.flows import demo
+from perennial.foundation.days import yesterday
 from perennial.warehouse import open_warehouse
 from perennial.warehouse.engine import type_of
 from perennial.warehouse.snapshot import open_snapshot
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("homes", ["postgresql"], indirect=True)]
 FIRST, LAST = date(2025, 12, 15), date(2026, 1, 28)
-
-
-def run_newest_day(settings):
-    for _, step in steps(run_of(yesterday(settings), settings), settings):
-        step()
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +30,7 @@ def shop(homes, tmp_path_factory):
 
 
 @pytest.fixture
-def home(shop, homes, tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "render_report", lambda *_: "<!doctype html>")  # drawing it is what takes time
+def home(shop, homes, tmp_path):
     return homes.copy(shop, tmp_path / "home")
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from contents import copies, messages, tables
-from homes import environment
+from homes import environment, run_day, run_newest_day
 from perennial.flows import demo, rebuild
-from perennial.flows.day import runs_between, steps
+from perennial.flows.day import runs_between
 from perennial.foundation.days import Origin, run_of, yesterday
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
@@ -28,11 +28,6 @@ from perennial.ledger import open_ledger
 FIRST, LAST = date(2025, 11, 1), date(2026, 1, 28)
 NEXT = date(2026, 1, 29)
 KILLS = 12  # on each engine
-
-
-def run_newest_day(settings):
-    for _, step in steps(run_of(yesterday(settings), settings), settings):
-        step()
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +81,7 @@ def test_a_day_run_twice_changes_nothing_and_sends_nothing(home):
 @pytest.mark.slow
 def test_a_past_day_run_again_changes_nothing(home):
     before = tables(home), messages(home), copies(home)
-    for _, step in steps(run_of(LAST, home), home):
-        step()
+    run_day(run_of(LAST, home), home)
     assert (tables(home), messages(home), copies(home)) == before
 
 
@@ -96,8 +90,7 @@ def test_files_that_come_with_a_past_day_are_left_to_the_newest(home):
     file = home.inbox_dir / "web_orders" / f"{LAST}.csv"
     file.with_name(f"{LAST}-late.csv").write_text("".join(file.read_text().splitlines(keepends=True)[:6]))
     for run in (run_of(LAST, home), run_of(NEXT, home)):
-        for _, step in steps(run, home):
-            step()
+        run_day(run, home)
     before = tables(home)
     for _, step in rebuild.steps(home):
         step()
@@ -128,8 +121,7 @@ def test_a_backfill_queues_nothing(shop, homes, tmp_path):
     runs = runs_between(date(2026, 1, 26), date(2026, 1, 27), settings)
     assert {run.origin for run in runs} == {Origin.BACKFILL}
     for run in runs:
-        for _, step in steps(run, settings):
-            step()
+        run_day(run, settings)
     assert messages(settings) == {}
     with open_ledger(settings) as ledger:
         assert ledger.campaign_runs() == []
