@@ -5,9 +5,12 @@ from collections import Counter
 from email import policy
 
 import duckdb
+from pyarrow.dataset import dataset
 
+from perennial.flows.reading import published_folder
 from perennial.ledger import open_ledger
 from perennial.warehouse import open_warehouse
+from perennial.warehouse.snapshot import open_snapshot
 
 # Operational: how and when something was done, not what is known. Left out of comparisons.
 SCHEMAS = {
@@ -67,3 +70,17 @@ def mails(settings):
 def copies(settings):
     """message_id -> how many times it is in the mailbox."""
     return Counter(mail["X-Perennial-Message"] for mail in mails(settings))
+
+
+def orders(settings):
+    """What `core.orders` holds, wherever it is read: place -> its rows."""
+    folder = published_folder(settings)
+    with open_warehouse(settings) as warehouse, open_snapshot(folder, settings) as snapshot:
+        found = {
+            "warehouse": warehouse.query("select * from core.orders"),
+            "snapshot": snapshot.query("select * from core.orders"),
+            "Parquet": dataset(folder / "orders").to_table(),
+        }
+        if warehouse.is_shared:
+            found["published"] = warehouse.query("select * from published.orders")
+    return {place: sorted(map(repr, rows.to_pylist())) for place, rows in found.items()}

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import duckdb
 import pytest
 
-from contents import tables
+from contents import orders, tables
 from online_retail import (
     FIRST,
     HISTORIES,
@@ -27,6 +27,7 @@ from online_retail import (
     state,
 )
 from perennial.flows import rebuild
+from perennial.flows.reading import published_folder
 from perennial.flows.tables import all_models
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
@@ -187,6 +188,7 @@ TOUCHED = {
 def test_a_day_that_comes_ten_days_late_restates_only_what_it_touches(by_day, tmp_path):
     before = by_day.eve
     shop = before.copy(tmp_path / "home")
+    eve = published_folder(shop.on(ARRIVED)).resolve()
     shop.arrive([LATE])
     shop.run(ARRIVED)
 
@@ -221,3 +223,10 @@ def test_a_day_that_comes_ten_days_late_restates_only_what_it_touches(by_day, tm
     models = all_models(Run(ARRIVED, Origin.REPLAY), shop.on(ARRIVED))
     hows = {"rebuild": "rebuilt", "history": "history"}
     assert sorted(replaced) == sorted((name, hows.get(model.refresh, "replaced")) for name, model in models.items())
+
+    found = orders(shop.on(ARRIVED))
+    assert all(rows == found["warehouse"] for rows in found.values())
+    months = {file.name: file for file in (published_folder(shop.on(ARRIVED)) / "orders").iterdir()}
+    written = {name for name, file in months.items() if not file.samefile(eve / "orders" / name)}
+    assert f"{LATE:%Y-%m}.parquet" in written
+    assert len(written) < len(months)

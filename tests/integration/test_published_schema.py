@@ -8,6 +8,7 @@ import pytest
 import yaml
 from test_publishing import CONTRACT, latest
 
+from contents import orders
 from homes import reopened, run_newest_day
 from perennial.flows import demo
 from perennial.foundation.days import yesterday
@@ -107,6 +108,8 @@ def test_an_analyst_reads_whole_tables_while_a_day_is_run(home, analyst):
     assert errors == []
     assert [(day, as_of) for day, as_of, _ in sorted(days)] == [(LAST, LAST), (yesterday(after),) * 2]
     assert len({number for *_, number in days}) == 2  # a day more, and never a table half full
+    found = orders(after)
+    assert found["published"] == found["warehouse"] == found["snapshot"] == found["Parquet"]
 
     with connect(home, analyst) as reader:
         for table in ("raw.order_lines", "core.customers", "marts.daily_kpis"):

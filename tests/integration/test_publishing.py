@@ -5,10 +5,11 @@ import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import yaml
+from pyarrow.dataset import dataset
 
+from contents import orders
 from perennial.demo import Dirt, build_shop
 from perennial.flows import campaigns, churn, ingest, publish, reading, refresh
 from perennial.foundation.days import Origin, Run, run_of
@@ -111,6 +112,12 @@ def test_fixed_columns_are_promised(table):
     assert set(FIXED[table].split()) <= yaml.safe_load(CONTRACT.read_text())[table].keys()
 
 
+def parquet_of(folder, table):
+    """The Parquet of a table: a file, or a folder of them."""
+    (found,) = folder.glob(f"{table.partition('.')[2]}*")
+    return dataset(found)
+
+
 def test_publication_is_whole(shop):
     folder = latest(shop)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -118,7 +125,7 @@ def test_publication_is_whole(shop):
     assert folder.name.startswith("2026-01-31-")
     for table in columns_of(shop):
         rows = manifest["tables"][table]["rows"]
-        assert pq.read_metadata(folder / f"{table.partition('.')[2]}.parquet").num_rows == rows
+        assert parquet_of(folder, table).count_rows() == rows
         assert reading.query(f"select count(*) as n from {table}", shop).to_pylist() == [{"n": rows}]
     for table in ("core.orders", "marts.daily_kpis", "marts.customer_360", "marts.segment_daily", "marts.data_health"):
         assert manifest["tables"][table]["rows"] > 0, table
@@ -126,7 +133,7 @@ def test_publication_is_whole(shop):
     for page in ("dictionary.html", "dictionary.md"):
         text = (folder / page).read_text()
         assert all(f"{column}" in text for columns in columns_of(shop).values() for column in columns)
-    assert not [path for path in folder.iterdir() if path.stat().st_mode & 0o222]
+    assert not [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o222]
 
 
 def test_every_published_column_is_documented_in_the_file_itself(shop):
@@ -204,7 +211,7 @@ def test_reader_of_the_old_publication_goes_on(home):
 @pytest.mark.parametrize("moment", ["_write_pages", "_content_id", "_make_durable", "_point_latest_to"])
 def test_kill_leaves_the_old_publication_whole(home, monkeypatch, moment):
     before = latest(home)
-    content = {path.name: path.read_bytes() for path in before.iterdir()}
+    content = files(before)
     change(home, 1)
 
     def killed(*_):
@@ -216,12 +223,67 @@ def test_kill_leaves_the_old_publication_whole(home, monkeypatch, moment):
         with pytest.raises(KeyboardInterrupt):
             publish.publish(run_of(DAY, home), home)
     assert latest(home) == before
-    assert {path.name: path.read_bytes() for path in before.iterdir()} == content
+    assert files(before) == content
 
     (home.published_dir / ".latest-cut-off").symlink_to("nowhere")
     publish.publish(run_of(DAY, home), home)
     assert latest(home) != before
     assert not list(home.published_dir.glob(".*"))
+
+
+def sell_one_more(home, day):
+    """One more unit in every order of a day, as a correction would have it."""
+    with open_warehouse(home) as warehouse:
+        warehouse.execute("update core.orders set units = units + 1 where ordered_date = $day", day=day)
+        warehouse.execute("insert into state.unpublished values ($day)", day=day)
+
+
+def assert_published(home):
+    found = orders(home)
+    assert all(rows == found["warehouse"] for rows in found.values())
+
+
+def taken_over(home, old):
+    """The months whose file is the one of the old publication."""
+    files = {file.stem: file for file in (latest(home) / "orders").iterdir()}
+    return sorted(month for month, file in files.items() if file.samefile(old / "orders" / file.name))
+
+
+def test_months_without_a_change_are_taken_over(home):
+    before = latest(home).resolve()
+    sell_one_more(home, date(2025, 12, 24))
+    publish.publish(run_of(DAY, home), home)
+    assert_published(home)
+    assert taken_over(home, before) == ["2025-11", "2026-01"]
+
+
+def test_after_a_kill_at_the_very_end_nothing_is_taken_over(home, monkeypatch):
+    """The warehouse does not know then which days are in the publication and which are not."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    sell_one_more(home, date(2025, 12, 24))
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_remember", killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish.publish(run_of(DAY, home), home)
+    before = latest(home).resolve()
+    sell_one_more(home, date(2025, 11, 30))
+    publish.publish(run_of(DAY, home), home)
+    assert_published(home)
+    assert taken_over(home, before) == []
+
+
+@pytest.mark.parametrize("other", ["name = '2026-01-30-of-a-copy'", "fingerprint = 'of older code'"])
+def test_nothing_is_taken_over_from_another_warehouse_or_another_table(home, other):
+    before = latest(home).resolve()
+    with open_warehouse(home) as warehouse:
+        warehouse.execute(f"update state.publication set {other}")
+    change(home, 1)
+    publish.publish(run_of(DAY, home), home)
+    assert_published(home)
+    assert taken_over(home, before) == []
 
 
 def test_disk_that_takes_no_more_keeps_the_old_publication(home, monkeypatch):
@@ -236,6 +298,10 @@ def test_disk_that_takes_no_more_keeps_the_old_publication(home, monkeypatch):
         publish.publish(run_of(DAY, home), home)
     assert latest(home) == before
     assert not list(home.published_dir.glob(".*"))
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def change(home, number):

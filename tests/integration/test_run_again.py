@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from contents import copies, messages, tables
+from contents import copies, messages, orders, tables
 from homes import environment, run_day, run_newest_day
 from perennial.flows import demo, rebuild
 from perennial.flows.day import runs_between
@@ -91,6 +91,8 @@ def test_files_that_come_with_a_past_day_are_left_to_the_newest(home):
     file.with_name(f"{LAST}-late.csv").write_text("".join(file.read_text().splitlines(keepends=True)[:6]))
     for run in (run_of(LAST, home), run_of(NEXT, home)):
         run_day(run, home)
+        found = orders(home)
+        assert all(rows == found["warehouse"] for rows in found.values())
     before = tables(home)
     for _, step in rebuild.steps(home):
         step()

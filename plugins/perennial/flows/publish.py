@@ -11,94 +11,34 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-import pyarrow as pa
-
-from perennial.campaigns.definition import load_campaigns
 from perennial.flows.day_order import close_day, is_outdated
 from perennial.flows.mirror import mirror_ledger
+from perennial.flows.published_tables import public_models, published_tables
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import Retryable
 from perennial.foundation.settings import Settings
 from perennial.metrics.dictionary import ColumnEntry, TableEntry, render_dictionary, render_dictionary_markdown
 from perennial.metrics.report import QUERIES, About, render_report
-from perennial.segments.definitions import load_segments
-from perennial.segments.rfm import load_rfm_map
 from perennial.warehouse import Model, Warehouse
-from perennial.warehouse.snapshot import SnapshotTable, TableContent, open_snapshot, publish_schema, write_snapshot
+from perennial.warehouse.snapshot import (
+    Previous,
+    SnapshotTable,
+    TableContent,
+    open_snapshot,
+    publish_schema,
+    write_snapshot,
+)
 
 log = logging.getLogger(__name__)
 
 LATEST, MANIFEST = "latest", "manifest.json"
 KEPT = 3  # publications; a reader of an older one has had days to finish
-_ALSO_PUBLIC = ("core.orders",)
-
-# What `explain` and the report read beyond the public tables. No personal data.
-_INTERNAL = {
-    "internal.tier_levels": """
-        select tiers.place, tiers.tier, tiers.from_points, books.qualifying_days
-        from rules.tiers as tiers cross join rules.loyalty as books
-        order by tiers.place
-    """,
-    "internal.tiers": """
-        select customer_id, tier, qualifying_points, next_tier, points_to_next_tier
-        from loyalty.tiers order by customer_id
-    """,
-    "internal.points": """
-        select
-            entries.customer_id, entries.rule, count(*) as entries,
-            cast(sum(entries.points) as bigint) as points,
-            cast(sum(
-                case when entries.rule <> 'redeemed'
-                    and date_diff('day', entries.day, $day) < books.qualifying_days then entries.points else 0 end
-            ) as bigint) as qualifying_points,
-            min(entries.day) as first_day, max(entries.day) as last_day
-        from loyalty.points_entries as entries cross join rules.loyalty as books
-        where entries.day <= $day
-        group by entries.customer_id, entries.rule
-        order by entries.customer_id, entries.rule
-    """,
-    "internal.churn": """
-        select
-            scores.customer_id, scores.churn_risk, scores.churn_probability, scores.gaps, scores.silent_days,
-            scores.expected_gap_days, scores.overdue, books.medium_at, books.high_at
-        from churn.scores as scores cross join rules.churn as books
-        order by scores.customer_id
-    """,
-    "internal.membership": """
-        select membership.segment, membership.customer_id, max(changes.day) as since_day
-        from segments.membership as membership
-        left join segments.membership_changes as changes
-            on membership.segment = changes.segment and membership.customer_id = changes.customer_id
-            and changes.change = 'entered' and changes.day <= $day
-        group by membership.segment, membership.customer_id
-        order by membership.customer_id, membership.segment
-    """,
-    "internal.refusals": """
-        select source, reasons as why, cast(null as text) as file, count(*) as rows
-        from quarantine.rows
-        where day = $day
-        group by source, reasons
-        union all
-        select source, reason as why, file, rows
-        from raw.files
-        where day = $day and status in ('refused', 'held')
-        order by source, rows desc, why, file
-    """,
-    "internal.decisions": """
-        select campaign, send_day, customer_id, arm, variant, reason
-        from campaigns.decisions order by campaign, send_day, customer_id
-    """,
-}
-
-_TEXT, _WHOLE = pa.string(), pa.int64()
-_SEGMENTS = pa.schema({"place": _WHOLE, "segment": _TEXT, "title": _TEXT, "description": _TEXT, "rule": _TEXT})
-_CAMPAIGNS = pa.schema({"campaign": _TEXT, "title": _TEXT, "goal_days": _WHOLE})
-_RFM_MAP = pa.schema({"place": _WHOLE, "segment": _TEXT, "code": _TEXT})
 
 
 def publish(run: Run, settings: Settings) -> dict[str, object]:
@@ -137,15 +77,16 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
     draft = home / f".draft-{uuid4().hex}"
     draft.mkdir()
     try:
-        tables = _tables(models, run, settings)
-        contents = write_snapshot(warehouse, draft, tables)
+        tables = published_tables(models, run, settings)
+        previous = _previous(warehouse, home, tables)
+        contents = write_snapshot(warehouse, draft, tables, previous)
         _write_pages(draft, models, contents, run, settings)
         name = f"{run.day}-{_content_id(draft, contents)}"
         manifest = {
             "day": run.day.isoformat(),
             "published_at": current_time(settings).isoformat(timespec="seconds"),
             "currency": settings.currency,
-            "tables": {table: {"rows": found.rows, "checksum": found.checksum} for table, found in contents.items()},
+            "tables": {table: asdict(found) for table, found in contents.items()},
         }
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         is_new = not (home / name).exists()
@@ -153,8 +94,9 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
             _make_durable(draft)
             draft.rename(home / name)
         if warehouse.is_shared:
-            publish_schema(warehouse, tables)
+            publish_schema(warehouse, tables, previous.changed_days if previous else None)
         _point_latest_to(home, name)
+        _remember(warehouse, name, tables)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _remove_old(home, name)
@@ -163,51 +105,31 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
     return {"published": name, "is_new": is_new, "tables": rows}
 
 
-def _public(models: Mapping[str, Model]) -> list[Model]:
-    return [models[table] for table in _ALSO_PUBLIC] + [model for model in models.values() if model.schema == "marts"]
+def _previous(warehouse: Warehouse, home: Path, tables: Sequence[SnapshotTable]) -> Previous | None:
+    """The latest publication, where it is the last that this warehouse wrote, and of the same tables."""
+    warehouse.create("state.publication", {"name": "text", "fingerprint": "text"})
+    fingerprint = warehouse.value(
+        "select fingerprint from state.publication where name = $name", name=_latest(home) or ""
+    )
+    if fingerprint != _fingerprint(tables):
+        return None
+    folder = home / LATEST
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    contents = {name: TableContent(**told) for name, told in manifest["tables"].items()}
+    days = warehouse.query("select day from state.unpublished")["day"].to_pylist()
+    return Previous(folder, contents, frozenset(days))
 
 
-def _tables(models: Mapping[str, Model], run: Run, settings: Settings) -> list[SnapshotTable]:
-    public = [
-        SnapshotTable(
-            model.table,
-            f"select {', '.join(model.columns)} from {model.table} order by {', '.join(model.grain)}",
-            model.sentence,
-            model.columns,
-            is_public=True,
-        )
-        for model in _public(models)
-    ]
-    internal = [
-        SnapshotTable(table, sql.replace("$day", f"date '{run.day}'"), "For `perennial explain` and the report.")
-        for table, sql in _INTERNAL.items()
-    ]
-    segments = [
-        {
-            "place": place,
-            "segment": segment.name,
-            "title": segment.title,
-            "description": segment.description,
-            "rule": segment.condition.text,
-        }
-        for place, segment in enumerate(load_segments(settings), start=1)
-    ]
-    campaigns = [
-        {"campaign": campaign.id, "title": campaign.file.name, "goal_days": campaign.file.goal.within_days}
-        for campaign in load_campaigns(settings)
-    ]
-    rfm = [
-        {"place": place, "segment": name, "code": str(code)}
-        for place, (name, codes) in enumerate(load_rfm_map(settings).segments.items(), start=1)
-        for code in codes
-    ]
-    return [
-        *public,
-        *internal,
-        SnapshotTable("internal.segments", pa.Table.from_pylist(segments, _SEGMENTS), "The segments and their rules."),
-        SnapshotTable("internal.campaigns", pa.Table.from_pylist(campaigns, _CAMPAIGNS), "The campaigns there are."),
-        SnapshotTable("internal.rfm_map", pa.Table.from_pylist(rfm, _RFM_MAP), "The name of each RFM code."),
-    ]
+def _remember(warehouse: Warehouse, name: str, tables: Sequence[SnapshotTable]) -> None:
+    with warehouse.transaction():
+        warehouse.execute("delete from state.publication")
+        warehouse.execute("insert into state.publication values ($name, $print)", name=name, print=_fingerprint(tables))
+        warehouse.execute("delete from state.unpublished")
+
+
+def _fingerprint(tables: Sequence[SnapshotTable]) -> str:
+    """Changes with how the tables that are taken over are made and described."""
+    return hashlib.sha256(repr([table for table in tables if table.day]).encode()).hexdigest()[:12]
 
 
 def _write_pages(
@@ -223,7 +145,7 @@ def _write_pages(
                 for name, documentation in model.columns.items()
             ),
         )
-        for model in _public(models)
+        for model in public_models(models)
     ]
     with open_snapshot(draft, settings) as snapshot:
         results = {name: snapshot.query(sql) for name, sql in QUERIES.items()}
@@ -247,7 +169,7 @@ def _content_id(draft: Path, contents: Mapping[str, TableContent]) -> str:
 
 def _make_durable(draft: Path) -> None:
     """Everything on the disk before the folder gets its name; and nobody writes to it again."""
-    for path in [*draft.iterdir(), draft]:
+    for path in [*draft.rglob("*"), draft]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -257,9 +179,14 @@ def _make_durable(draft: Path) -> None:
             path.chmod(0o444)
 
 
+def _latest(home: Path) -> str | None:
+    link = home / LATEST
+    return link.readlink().name if link.is_symlink() and link.exists() else None
+
+
 def _point_latest_to(home: Path, name: str) -> None:
     link = home / LATEST
-    if link.is_symlink() and link.readlink() == Path(name):
+    if _latest(home) == name:
         return
     new = home / f".{LATEST}-{uuid4().hex}"
     new.symlink_to(name, target_is_directory=True)

@@ -65,6 +65,7 @@ class Materializer:
         self.day = day
         self.settled = Progress.read(warehouse)
         warehouse.create("state.seeded", {"batch_id": "bigint"})
+        warehouse.create("state.unpublished", {"day": "date"})
         warehouse.create("state.tables", {"table_name": "text", "fingerprint": "text"})
         warehouse.create(
             "state.builds",
@@ -172,12 +173,22 @@ class Materializer:
             return other.build(model)
 
     def settle(self) -> None:
-        """Everything is refreshed: remember how far, and empty the touched sets."""
+        """
+        Everything is refreshed: remember how far, and empty the touched sets.
+
+        Days are remembered until somebody has published them: `state.unpublished`.
+        """
         with self.warehouse.transaction():
             batch = self.warehouse.value("select coalesce(max(batch_id), 0) from state.seeded")
             self.warehouse.execute("delete from state.progress")
             self.warehouse.execute("insert into state.progress values ($batch, $day)", batch=batch, day=self.day)
-            for key in {key for model in self.models.values() for key in model.keys}:
+            keys = {key for model in self.models.values() for key in model.keys}
+            if "days" in keys:
+                self.warehouse.execute(
+                    "insert into state.unpublished select key from touched.days"
+                    " where key not in (select day from state.unpublished)"
+                )
+            for key in keys:
                 self.warehouse.execute(f"delete from touched.{key}")
 
     def load_rules(self, table: str, rows: pa.Table) -> None:

@@ -1,13 +1,16 @@
 """
 Copies of tables that readers may open while the warehouse is being written.
 
-A snapshot is a DuckDB file that is never written again, with a Parquet file beside it for each public table; on a
-server there is a schema of copies too. Tables and columns carry their documentation as comments.
+A snapshot is a DuckDB file that is never written again, with Parquet beside it for each public table; on a server there
+is a schema of copies too. Tables and columns carry their documentation as comments. A table that grows with history is
+taken over from the snapshot before, but for the days whose rows have changed, so that its cost is the day's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -32,7 +35,12 @@ class SnapshotTable:
     rows: str | pa.Table  # a SELECT over the warehouse, ordered; or the rows themselves
     sentence: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)  # column -> documentation
-    is_public: bool = False  # gets a Parquet file
+    is_public: bool = False  # gets a Parquet file; or with `day` a folder of them, one a month
+    day: str = ""  # column with a row's day, of a table that grows with history
+
+    @property
+    def short_name(self) -> str:
+        return self.name.partition(".")[2]
 
 
 @dataclass(frozen=True)
@@ -44,27 +52,53 @@ class TableContent:
     checksum: str
 
 
-def write_snapshot(warehouse: Warehouse, folder: Path, tables: Sequence[SnapshotTable]) -> dict[str, TableContent]:
-    """
-    Write `tables` of the warehouse into `folder`: `perennial.duckdb` and `<table>.parquet` of each public one.
+@dataclass(frozen=True)
+class Previous:
+    """A snapshot of the same tables, and the days whose rows may be others now."""
 
-    Raises Retryable when the disk does not take it.
+    folder: Path
+    contents: Mapping[str, TableContent]
+    changed_days: frozenset[date]
+
+
+def write_snapshot(
+    warehouse: Warehouse, folder: Path, tables: Sequence[SnapshotTable], previous: Previous | None = None
+) -> dict[str, TableContent]:
     """
+    Write `tables` of the warehouse into `folder`: `perennial.duckdb` and the Parquet of each public one.
+
+    Tables with a `day` are taken over from the snapshot `previous`, where there is one. Raises Retryable when the disk
+    does not take it.
+    """
+    if previous:
+        shutil.copyfile(previous.folder / FILE, folder / FILE)
     try:
         with duckdb.connect(str(folder / FILE), config={"memory_limit": _WRITER_MEMORY}) as connection:
             connection.execute("set timezone = 'UTC'")
-            contents = {table.name: _write(connection, warehouse, folder, table) for table in tables}
+            if previous:
+                _drop_all_but(connection, {table.name for table in tables if table.day})
+            contents = {
+                table.name: _change(connection, warehouse, folder, table, previous)
+                if table.day and previous
+                else _write(connection, warehouse, folder, table)
+                for table in tables
+            }
             connection.execute("checkpoint")
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise Retryable(f"{folder}: the snapshot cannot be written: {error}. Free disk space or memory.") from error
     return contents
 
 
+def _drop_all_but(connection: duckdb.DuckDBPyConnection, kept: Collection[str]) -> None:
+    for table in Snapshot(connection).tables():
+        if table not in kept:
+            connection.execute(f"drop table {table}")
+
+
 def _write(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path, table: SnapshotTable
 ) -> TableContent:
-    schema, _, name = table.name.partition(".")
-    connection.execute(f"create schema if not exists {schema}")
+    connection.execute(f"create schema if not exists {table.name.partition('.')[0]}")
     with _rows(warehouse, table) as rows:
         connection.register("incoming", rows)
         connection.execute(f"create table {table.name} as select * from incoming")
@@ -72,42 +106,107 @@ def _write(
     connection.execute(f"comment on table {table.name} is '{_quoted(table.sentence)}'")
     for column, text in table.columns.items():
         connection.execute(f"comment on column {table.name}.{column} is '{_quoted(text)}'")
-    if table.is_public:
-        file = _quoted(folder / f"{name}.parquet")
-        connection.execute(f"copy {table.name} to '{file}' (format parquet, compression zstd)")
+    if table.is_public and table.day:
+        days = connection.execute(f"select distinct {table.day} from {table.name}").fetchall()
+        _write_months(connection, folder, table, {_month(day) for (day,) in days})
+    elif table.is_public:
+        _copy(connection, table.name, folder / f"{table.short_name}.parquet")
     columns = {str(row[0]): str(row[1]) for row in connection.execute(f"describe {table.name}").fetchall()}
-    content = connection.execute(f"select count(*), coalesce(sum(hash(t)), 0) from {table.name} as t").fetchall()
-    rows_written, checksum = content[0]
+    rows_written, checksum = _count_and_sum(connection, table)
     return TableContent(rows_written, columns, f"{checksum:x}")
 
 
-def _rows(warehouse: Warehouse, table: SnapshotTable) -> AbstractContextManager[pa.Table | pa.RecordBatchReader]:
+def _change(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path, table: SnapshotTable, previous: Previous
+) -> TableContent:
+    """Make the changed days of a table anew, and the Parquet files of their months; the other months are linked."""
+    old, condition = previous.contents[table.name], _on_days(table, previous.changed_days)
+    left = _count_and_sum(connection, table, condition)
+    connection.execute(f"delete from {table.name} where {condition}")
+    with _rows(warehouse, table, condition) as rows:
+        connection.register("incoming", rows)
+        connection.execute(f"insert into {table.name} select * from incoming")
+        connection.unregister("incoming")
+    came = _count_and_sum(connection, table, condition)
+    if table.is_public:
+        changed = {_month(day) for day in previous.changed_days}
+        _write_months(connection, folder, table, changed)
+        for file in (previous.folder / table.short_name).iterdir():
+            if file.stem not in changed:
+                (folder / table.short_name / file.name).hardlink_to(file)
+    return TableContent(old.rows - left[0] + came[0], old.columns, f"{int(old.checksum, 16) - left[1] + came[1]:x}")
+
+
+def _write_months(
+    connection: duckdb.DuckDBPyConnection, folder: Path, table: SnapshotTable, months: Iterable[str]
+) -> None:
+    """A Parquet file `<table>/<year>-<month>.parquet` of each month that has rows."""
+    (folder / table.short_name).mkdir()
+    for month in sorted(months):
+        condition = f"{table.day} between date '{month}-01' and last_day(date '{month}-01')"
+        if _count_and_sum(connection, table, condition)[0]:
+            _copy(connection, f"(from {table.name} where {condition})", folder / table.short_name / f"{month}.parquet")
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, rows: str, file: Path) -> None:
+    connection.execute(f"copy {rows} to '{_quoted(file)}' (format parquet, compression zstd)")
+
+
+def _count_and_sum(
+    connection: duckdb.DuckDBPyConnection, table: SnapshotTable, condition: str = "true"
+) -> tuple[int, int]:
+    """How many rows of the table there are, and the sum of their hashes."""
+    sql = f"select count(*), coalesce(sum(hash(t)), 0) from {table.name} as t where {condition}"
+    ((rows, checksum),) = connection.execute(sql).fetchall()
+    return rows, int(checksum)
+
+
+def _on_days(table: SnapshotTable, days: Iterable[date]) -> str:
+    listed = ", ".join(f"date '{day}'" for day in sorted(days))
+    return f"{table.day} in ({listed})" if listed else "false"
+
+
+def _month(day: date) -> str:
+    return day.isoformat()[:7]
+
+
+def _rows(
+    warehouse: Warehouse, table: SnapshotTable, condition: str = ""
+) -> AbstractContextManager[pa.Table | pa.RecordBatchReader]:
     if isinstance(table.rows, pa.Table):
         return nullcontext(table.rows)
-    return warehouse.stream(_translated(table.rows, warehouse))
+    return warehouse.stream(_select(table, warehouse, condition))
 
 
-def publish_schema(warehouse: Warehouse, tables: Sequence[SnapshotTable]) -> None:
+def publish_schema(
+    warehouse: Warehouse, tables: Sequence[SnapshotTable], changed_days: Collection[date] | None
+) -> None:
     """
     Put copies of the public `tables` into the schema `published`, all at once, for BI tools that connect to the engine.
 
-    Their readers never see a table that is being made. The schema stays, so that what it grants stays too.
+    Of tables with a `day` only the `changed_days` are made anew; None stands for all there are. Their readers never see
+    a table that is being made. The schema stays, so that what it grants stays too.
     """
     with warehouse.transaction():
         for table in tables:
-            if table.is_public:
-                published = f"published.{table.name.partition('.')[2]}"
+            published = f"published.{table.short_name}"
+            if table.is_public and table.day and changed_days is not None and warehouse.has(published):
+                condition = _on_days(table, changed_days)
+                warehouse.execute(f"delete from {published} where {condition}")
+                warehouse.execute(f"insert into {published} {_select(table, warehouse, condition)}")
+            elif table.is_public:
                 warehouse.drop(f"{published}__new")
-                warehouse.create_as(f"{published}__new", _translated(table.rows, warehouse))
+                warehouse.create_as(f"{published}__new", _select(table, warehouse))
                 warehouse.swap(f"{published}__new", published)
                 warehouse.execute(f"comment on table {published} is '{_quoted(table.sentence)}'")
                 for column, text in table.columns.items():
                     warehouse.execute(f"comment on column {published}.{column} is '{_quoted(text)}'")
-                warehouse.tune(published, ())
+                warehouse.tune(published, [table.day] if table.day else ())
 
 
-def _translated(sql: object, warehouse: Warehouse) -> str:
-    return translate(sqlglot.parse_one(str(sql), read=DIALECT), warehouse.dialect)
+def _select(table: SnapshotTable, warehouse: Warehouse, condition: str = "") -> str:
+    sql = f"select * from ({table.rows}) as picked where {condition}" if condition else str(table.rows)
+    return translate(sqlglot.parse_one(sql, read=DIALECT), warehouse.dialect)
 
 
 def _quoted(text: object) -> str:

@@ -1,12 +1,20 @@
+import shutil
+import tempfile
+from datetime import date
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from perennial.foundation.errors import Permanent, Retryable
 from perennial.foundation.settings import load_settings
 from perennial.warehouse import open_warehouse
-from perennial.warehouse.snapshot import FILE, SnapshotTable, open_snapshot, write_snapshot
+from perennial.warehouse.snapshot import FILE, Previous, SnapshotTable, open_snapshot, write_snapshot
 
 ORDERS = SnapshotTable(
     "marts.orders",
@@ -107,3 +115,68 @@ def test_disk_that_takes_no_more_is_retryable(settings, folder, monkeypatch):
     monkeypatch.undo()
     (folder / FILE).unlink()
     assert write(settings, folder)["marts.orders"].rows == 2  # nothing stays attached
+
+
+BY_DAY = SnapshotTable(
+    "core.orders", "select id, day, paid from core.orders order by day, id", "Orders.", {"id": "the order"}, True, "day"
+)
+DAYS = [date(2025, 12, 30), date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 31), date(2026, 2, 28)]
+COLUMNS = pa.schema({"id": pa.int64(), "day": pa.date32(), "paid": pa.int64()})
+ROWS = st.dictionaries(st.integers(1, 30), st.tuples(st.sampled_from(DAYS), st.integers(0, 3)), max_size=20)
+
+
+def fill(warehouse, rows):
+    warehouse.create("core.orders", {"id": "bigint", "day": "date", "paid": "bigint"})
+    warehouse.execute("delete from core.orders")
+    found = [{"id": number, "day": day, "paid": paid} for number, (day, paid) in rows.items()]
+    warehouse.append("core.orders", pa.Table.from_pylist(found, COLUMNS))
+
+
+def snapshot_of(warehouse, folder, previous=None):
+    folder.mkdir()
+    return write_snapshot(warehouse, folder, [BY_DAY, NAMES], previous)
+
+
+def held(folder, settings):
+    """The rows of the table, and of its Parquet files by month."""
+    with open_snapshot(folder, settings) as snapshot:
+        rows = snapshot.query("select id, day, paid from core.orders order by id").to_pylist()
+        comments = snapshot.query("select table_name, comment from duckdb_tables() order by all").to_pylist()
+    months = {
+        file.stem: sorted(pq.read_table(file).to_pylist(), key=lambda row: row["id"])
+        for file in (folder / "orders").iterdir()
+    }
+    return rows, months, comments
+
+
+@hypothesis_settings(max_examples=8, deadline=None)
+@given(before=ROWS, after=ROWS, more=st.sets(st.sampled_from(DAYS)))
+def test_changed_days_over_the_one_before_equal_a_snapshot_made_anew(before, after, more):
+    changed = {day for _, (day, _) in before.items() ^ after.items()} | more
+    with tempfile.TemporaryDirectory() as home:
+        settings = load_settings(home=Path(home), now="2026-02-01T09:30:00+01:00")
+        first, second, anew = (Path(home) / name for name in ("first", "second", "anew"))
+        with open_warehouse(settings) as warehouse:
+            fill(warehouse, before)
+            contents = snapshot_of(warehouse, first)
+            fill(warehouse, after)
+            found = snapshot_of(warehouse, second, Previous(first, contents, frozenset(changed)))
+            assert found == snapshot_of(warehouse, anew)
+        assert held(second, settings) == held(anew, settings)
+
+
+def test_only_the_months_of_changed_days_are_written(settings, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    with open_warehouse(settings) as warehouse:
+        fill(warehouse, dict(enumerate([(day, 1) for day in DAYS])))
+        contents = snapshot_of(warehouse, first)
+        fill(warehouse, dict(enumerate([(day, 2) for day in DAYS])))
+        snapshot_of(warehouse, second, Previous(first, contents, frozenset({date(2026, 1, 1)})))
+    assert [file.stem for file in sorted(second.glob("orders/*"))] == ["2025-12", "2026-01", "2026-02"]
+    linked = {file.stem for file in second.glob("orders/*") if file.samefile(first / "orders" / file.name)}
+    assert linked == {"2025-12", "2026-02"}
+    rows, months, _ = held(second, settings)
+    assert [row["paid"] for row in rows] == [1, 1, 2, 1, 1]  # what was not said to have changed is not looked at
+    assert [row["paid"] for row in months["2026-01"]] == [2, 1]
+    shutil.rmtree(first)
+    assert held(second, settings)[0] == rows  # it stands alone
