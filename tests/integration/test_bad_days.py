@@ -215,6 +215,7 @@ def test_a_day_on_which_every_file_is_bad(morning, good_day, homes, tmp_path):
 # Everything that stops a run.
 
 
+@on_files
 @pytest.mark.slow
 def test_what_stops_a_run_is_told_and_when_it_is_mended_the_day_is_as_good_as_any(
     morning, good_day, homes, tmp_path, include
