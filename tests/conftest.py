@@ -48,7 +48,10 @@ def postgres():
 @pytest.fixture(scope="session", params=ENGINES)
 def warehouses(request):
     """Warehouses of one engine; a test that uses them runs on each."""
-    return Warehouses(request.param, request.getfixturevalue("postgres") if request.param == "postgresql" else None)
+    with Warehouses(
+        request.param, request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="session", params=ENGINES)

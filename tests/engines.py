@@ -19,6 +19,12 @@ class Warehouses:
         self._server = server
         self._open = ExitStack()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._open.close()
+
     def empty(self):
         """A warehouse that nothing is left of; close it."""
         if self.engine == "duckdb":

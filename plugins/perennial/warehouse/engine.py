@@ -76,6 +76,10 @@ class Warehouse(ABC):
         """Make `table`, of which much has changed, quick to read by `keys`, where the engine wants to be told."""
 
     @abstractmethod
+    def rows_at(self, table: str, column: str, keys: str) -> str:
+        """A condition for the rows of `table` whose `column` is a `key` of the table `keys`, until either changes."""
+
+    @abstractmethod
     def beside(self) -> AbstractContextManager["Warehouse"]:
         """What another thread of the same writer may use; `hands` of them at once."""
 

@@ -29,6 +29,7 @@ from perennial.warehouse.model import Model
 log = logging.getLogger(__name__)
 
 _KEY_TYPES = {"days": "date"}  # every other key is text
+_OF_PEOPLE = {"customers", "identities", "sightings"}  # their rows lie all over a table, those of other keys together
 
 
 @dataclass(frozen=True)
@@ -222,10 +223,10 @@ class Materializer:
         for via in model.via:
             self._touch_via(model, key, via)
         column = model.keys[key]
-        touched = f"{column} in (select key from touched.{key})"
         if not self.warehouse.value(f"select count(*) from touched.{key}"):
             return 0
         self.warehouse.tune(f"touched.{key}", ())
+        touched = self._touched(model.table, column, key)
         self.warehouse.execute("drop table if exists replacement")
         self.warehouse.create_as("replacement", self._sql(model, touched=key), temporary=True)
         self._check_grain(model, "replacement")
@@ -255,12 +256,18 @@ class Materializer:
     def _sql(self, model: Model, touched: str | None = None) -> str:
         """The model's SELECT for the day; with `touched`, its inputs only at the touched keys."""
         picked = {
-            table: f"{self._keys_of(table)[touched]} in (select key from touched.{touched})"
+            table: self._touched(table, self._keys_of(table)[touched], touched)
             for table in model.depends_on
             if touched and touched in self._keys_of(table)
         }
         missing = not self.warehouse.has(model.table)
         return compose(model, self.day, self.warehouse.dialect, picked=picked, missing=missing)
+
+    def _touched(self, table: str, column: str, key: str) -> str:
+        """A condition for the rows of `table` at the touched keys."""
+        if key in _OF_PEOPLE:
+            return f"{column} in (select key from touched.{key})"
+        return self.warehouse.rows_at(table, column, f"touched.{key}")
 
     def _keys_of(self, table: str) -> Mapping[str, str]:
         """A model's keys; raw rows are picked by the key of the staging table made from them."""
