@@ -38,14 +38,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keep shops and homes here, and take shops that are there already")
     parser.add_argument("--page", type=Path, default=page.PAGE, help="the page whose tables are written")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {"machine": page.machine(), "scale": arguments.scale}
-    with _folder(arguments.work) as work:
+    machine = page.machine()
+    with _folder(arguments.work) as work:  # what is measured is written at once: the whole takes an hour
+        if "airflow" in arguments.only:
+            page.write({"airflow": measure_airflow(work)}, machine, arguments.page)
         if set(arguments.only) - {"airflow"}:
             for customers in arguments.customers or SCALES[arguments.scale]:
-                results.setdefault("shops", {})[customers] = measure_shop(work, customers, arguments)
-        if "airflow" in arguments.only:
-            results["airflow"] = measure_airflow(work)
-    page.write(results, arguments.page)
+                page.write({"shops": {customers: measure_shop(work, customers, arguments)}}, machine, arguments.page)
     say(f"Written: {arguments.page}")
 
 

@@ -35,10 +35,10 @@ def machine() -> str:
     )
 
 
-def write(results: Results, path: Path) -> None:
+def write(results: Results, machine: str, path: Path) -> None:
     """Put the tables of what was measured between their markers; the parts that were not measured stay."""
     text = path.read_text(encoding="utf-8")
-    stamp = f"Measured {datetime.now(UTC):%Y-%m-%d}: {results['machine']}."
+    stamp = f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}."
     for customers, found in results.get("shops", {}).items():
         name = f"shop-{customers}"
         if f"<!-- {name} -->" not in text:
