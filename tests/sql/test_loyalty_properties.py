@@ -34,7 +34,7 @@ def orders(draw):
     """A sale, and refunds of it that add up to no more: under its own number, or another that names it."""
     order, sold_on, category = draw(st.uuids()).hex, draw(DAYS), draw(CATEGORIES)
     left = sold = draw(CENTS)
-    line = {"customer_id": draw(st.sampled_from(["a", "b"])), "category": category, "discounts": 0}
+    line = {"sale_id": order, "customer_id": draw(st.sampled_from(["a", "b"])), "category": category, "discounts": 0}
     sale = {"order_id": order, "day": sold_on, "is_sale": True, "is_refund": False, "gross_revenue": sold, "refunds": 0}
     lines = [line | sale]
     for days_later in draw(st.lists(st.integers(0, 60), max_size=4)):

@@ -3,13 +3,7 @@
 -- refresh: rebuild
 -- pii:     birthday
 
-with memberships as (
-    select customer_id, string_agg(segment, ',' order by segment) as segments
-    from segments.membership
-    group by customer_id
-),
-
-tier_changes as (
+with tier_changes as (
     select customer_id, from_tier, change
     from loyalty.tier_changes
     where day = $day and change <> 'first'
@@ -68,10 +62,10 @@ select
     coalesce(balances.points_balance, 0) as points_balance,
     coalesce(scores.churn_risk, 'low') as churn_risk,
     scores.churn_probability,
-    coalesce(memberships.segments, '') as segments
+    memberships.segments
 from customers.profile as profile
 inner join loyalty.tiers as tiers on profile.customer_id = tiers.customer_id
 left join tier_changes on profile.customer_id = tier_changes.customer_id
 left join loyalty.balances as balances on profile.customer_id = balances.customer_id
 left join churn.scores as scores on profile.customer_id = scores.customer_id
-left join memberships on profile.customer_id = memberships.customer_id
+inner join segments.by_customer as memberships on profile.customer_id = memberships.customer_id

@@ -1,7 +1,7 @@
 -- What people did and said, with who it was. One row per interaction.
 -- grain:   event_id
 -- refresh: replace_events via identities
--- keys:    events = event_id, customers = customer_id, days = day
+-- keys:    events = event_id, origins = event_id, customers = customer_id, days = day
 -- pii:     comment
 
 select

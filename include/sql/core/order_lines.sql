@@ -4,7 +4,7 @@
 -- refund alone. Cancelled and pending lines count for nothing. `cost` is of what stays sold.
 -- grain:   line_id
 -- refresh: replace_orders via identities, skus
--- keys:    orders = order_id, customers = customer_id, days = day
+-- keys:    orders = order_id, origins = sale_id, customers = customer_id, days = day
 -- pii:     none
 
 with lines as (
@@ -67,6 +67,7 @@ select
     classified.coupon_code,
     classified.campaign_ref,
     classified.returns_order_id,
+    coalesce(classified.returns_order_id, classified.order_id) as sale_id,  -- the order by which it was sold
     classified.currency,
     classified.source,
     classified.quantity,

@@ -2,8 +2,8 @@
 -- A refund takes back what the same money earned by the rules of the day of the sale, rounded down, so it never takes more
 -- than the sale gave. Where the sale is not known, the rules of the refund's own day stand in.
 -- grain:   entry_id
--- refresh: replace_customers
--- keys:    customers = customer_id
+-- refresh: replace_origins
+-- keys:    origins = origin_id, customers = customer_id
 -- pii:     none
 
 with purchase_rules as (
@@ -22,6 +22,7 @@ lines as (
     select
         line_id,
         customer_id,
+        sale_id,
         day,
         category,
         gross_revenue - discounts as sold,
@@ -29,9 +30,7 @@ lines as (
         case
             when is_sale then day
             else coalesce(
-                min(case when is_sale then day end) over (
-                    partition by customer_id, coalesce(returns_order_id, order_id)
-                ),
+                min(case when is_sale then day end) over (partition by customer_id, sale_id),
                 day
             )
         end as sold_day
@@ -42,6 +41,7 @@ lines as (
 purchases as (
     select
         'line:' || lines.line_id || ':' || purchase_rules.rule as entry_id,
+        lines.sale_id as origin_id,
         lines.customer_id,
         lines.day,
         purchase_rules.rule,
@@ -59,6 +59,7 @@ purchases as (
 events as (
     select
         'event:' || interactions.event_id || ':' || event_rules.rule as entry_id,
+        interactions.event_id as origin_id,
         interactions.customer_id,
         interactions.day,
         event_rules.rule,
@@ -74,6 +75,7 @@ events as (
 redemptions as (
     select
         'event:' || event_id || ':redeemed' as entry_id,
+        event_id as origin_id,
         customer_id,
         day,
         'redeemed' as rule,
@@ -82,8 +84,8 @@ redemptions as (
     where customer_id is not null and kind = 'points_redeemed' and value is not null
 )
 
-select entry_id, customer_id, day, rule, points from purchases where points <> 0
+select entry_id, origin_id, customer_id, day, rule, points from purchases where points <> 0
 union all
-select entry_id, customer_id, day, rule, points from events where points <> 0
+select entry_id, origin_id, customer_id, day, rule, points from events where points <> 0
 union all
-select entry_id, customer_id, day, rule, points from redemptions where points <> 0
+select entry_id, origin_id, customer_id, day, rule, points from redemptions where points <> 0

@@ -19,11 +19,10 @@ _INTERNAL = {
     "internal.tier_levels": """
         select tiers.place, tiers.tier, tiers.from_points, books.qualifying_days
         from rules.tiers as tiers cross join rules.loyalty as books
-        order by tiers.place
     """,
     "internal.tiers": """
         select customer_id, tier, qualifying_points, next_tier, points_to_next_tier
-        from loyalty.tiers order by customer_id
+        from loyalty.tiers
     """,
     "internal.points": """
         select
@@ -37,14 +36,12 @@ _INTERNAL = {
         from loyalty.points_entries as entries cross join rules.loyalty as books
         where entries.day <= $day
         group by entries.customer_id, entries.rule
-        order by entries.customer_id, entries.rule
     """,
     "internal.churn": """
         select
             scores.customer_id, scores.churn_risk, scores.churn_probability, scores.gaps, scores.silent_days,
             scores.expected_gap_days, scores.overdue, books.medium_at, books.high_at
         from churn.scores as scores cross join rules.churn as books
-        order by scores.customer_id
     """,
     "internal.membership": """
         select membership.segment, membership.customer_id, max(changes.day) as since_day
@@ -53,7 +50,6 @@ _INTERNAL = {
             on membership.segment = changes.segment and membership.customer_id = changes.customer_id
             and changes.change = 'entered' and changes.day <= $day
         group by membership.segment, membership.customer_id
-        order by membership.customer_id, membership.segment
     """,
     "internal.refusals": """
         select source, reasons as why, cast(null as text) as file, count(*) as rows
@@ -64,11 +60,10 @@ _INTERNAL = {
         select source, reason as why, file, rows
         from raw.files
         where day = $day and status in ('refused', 'held')
-        order by source, rows desc, why, file
     """,
     "internal.decisions": """
         select campaign, send_day, customer_id, arm, variant, reason
-        from campaigns.decisions order by campaign, send_day, customer_id
+        from campaigns.decisions
     """,
 }
 

@@ -17,7 +17,7 @@ from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.loyalty.rules import load_loyalty_rules
 from perennial.metrics.rules import load_metric_rules
-from perennial.segments.definitions import compile_segments, load_segments
+from perennial.segments.definitions import compile_segment_names, compile_segments, load_segments
 from perennial.segments.rfm import load_rfm_map
 from perennial.warehouse import Materializer, Model, Warehouse, open_warehouse, read_models, written_model
 
@@ -41,6 +41,13 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
             settings.files.file("rules", "segments.yaml"),
             "Who is in which segment of the rule book. One row per segment and customer.",
             ("segment", "customer_id"),
+        ),
+        written_model(
+            "segments.by_customer",
+            compile_segment_names(load_segments(settings)),
+            settings.files.file("rules", "segments.yaml"),
+            "The names of the segments that each person is in. One row per customer.",
+            ("customer_id",),
         ),
         written_model(
             "campaigns.candidates",

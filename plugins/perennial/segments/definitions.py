@@ -114,3 +114,14 @@ def compile_segments(segments: Iterable[Segment], profile: str = "customers.prof
         f"select '{segment.name}' as segment, customer_id\nfrom {profile}\nwhere {segment.condition.sql}"
         for segment in segments  # names are checked identifiers, conditions are written from a checked tree
     )
+
+
+def compile_segment_names(segments: Iterable[Segment], profile: str = "customers.profile") -> str:
+    """
+    One portable query for (customer_id, segments): the names of all segments a person is in, in order, with commas.
+
+    In one pass over the profile, where putting the rows of the membership together would sort them by person.
+    """
+    named = sorted(segments, key=lambda segment: segment.name)
+    names = " || ".join(f"case when {segment.condition.sql} then ',{segment.name}' else '' end" for segment in named)
+    return f"select customer_id, substring({names}, 2) as segments\nfrom {profile}"

@@ -4,7 +4,7 @@ from sqlglot import parse_one
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import REPOSITORY, load_settings
-from perennial.segments.definitions import PROFILE_COLUMNS, compile_segments, load_segments
+from perennial.segments.definitions import PROFILE_COLUMNS, compile_segment_names, compile_segments, load_segments
 
 ENGINE_TYPES = {
     "text": "text",
@@ -37,9 +37,14 @@ def segments_of(customers):
             marks = ", ".join("?" * len(customer))
             connection.execute(f"insert into customers.profile ({names}) values ({marks})", list(customer.values()))
         rows = connection.execute(compile_segments(shipped), {"day": "2026-01-31"}).fetchall()
+        names = connection.execute(compile_segment_names(shipped), {"day": "2026-01-31"}).fetchall()
     found = {}
     for segment, customer in sorted(rows):
         found.setdefault(segment, []).append(customer)
+    assert dict(names) == {
+        customer["customer_id"]: ",".join(segment for segment in found if customer["customer_id"] in found[segment])
+        for customer in customers
+    }
     return found
 
 
