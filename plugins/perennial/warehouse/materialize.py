@@ -98,12 +98,20 @@ class Materializer:
             self.warehouse.execute(
                 f"""
                 insert into touched.{model.replaces}
+                with replaced_files as (
+                    select old.source, old.file, old.batch_id
+                    from raw.files as old
+                    inner join raw.files as new on old.source = new.source and old.file = new.file
+                    where old.batch_id <= $batch_id and new.batch_id > $batch_id
+                )
+
                 select distinct {column}
                 from (
                     select {column} from {raw} where _batch_id > $batch_id
                     union all
                     select {column} from {raw}
-                    where (_source, _file) in (select source, file from raw.files where batch_id > $batch_id)
+                    where _batch_id in (select batch_id from replaced_files)
+                        and (_source, _file) in (select source, file from replaced_files)
                     union all
                     select {column} from {raw} where _day > $settled_day and _day <= $day
                 ) as landed
