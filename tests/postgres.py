@@ -10,6 +10,13 @@ import psycopg
 
 # As a real server would be set up for it: text is ordered by code point, case is Unicode's.
 LOCALE = "locale_provider builtin builtin_locale 'C.UTF-8'"
+_CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "checkpoint_timeout": "1h",
+    "max_wal_size": "16GB",
+}
 
 
 class PostgresServer:
@@ -59,7 +66,8 @@ def running_server() -> Iterator[PostgresServer]:
         server = get_server(folder, cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                connection.execute("alter system set fsync = off")
+                for name, value in _CARELESS.items():
+                    connection.execute(f"alter system set {name} = '{value}'")
                 connection.execute("select pg_reload_conf()")
             yield PostgresServer(server)
         finally:

@@ -163,6 +163,7 @@ TOUCHED = {
     "loyalty.balances": (_PEOPLE, ()),
     "loyalty.tiers": (_PEOPLE, ()),
     "loyalty.tier_changes": (f"day = date '{ARRIVED}' and {_PEOPLE}", ()),
+    "segments.by_customer": (_PEOPLE, ("segments",)),
     "churn.scores": (_PEOPLE, ("expected_gap_days", "overdue", "churn_probability", "churn_risk")),
     "campaigns.audience": (_PEOPLE, ("rfm_code", "rfm_segment", "churn_risk", "churn_probability", "segments")),
     "marts.customer_360": (

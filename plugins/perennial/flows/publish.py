@@ -30,6 +30,7 @@ from perennial.warehouse.snapshot import (
     Previous,
     SnapshotTable,
     TableContent,
+    fingerprint,
     open_snapshot,
     publish_schema,
     write_snapshot,
@@ -81,7 +82,7 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
         previous = _previous(warehouse, home, tables)
         contents = write_snapshot(warehouse, draft, tables, previous)
         _write_pages(draft, models, contents, run, settings)
-        name = f"{run.day}-{_content_id(draft, contents)}"
+        name = f"{run.day}-{_content_id(draft, tables, contents)}"
         manifest = {
             "day": run.day.isoformat(),
             "published_at": current_time(settings).isoformat(timespec="seconds"),
@@ -108,10 +109,8 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
 def _previous(warehouse: Warehouse, home: Path, tables: Sequence[SnapshotTable]) -> Previous | None:
     """The latest publication, where it is the last that this warehouse wrote, and of the same tables."""
     warehouse.create("state.publication", {"name": "text", "fingerprint": "text"})
-    fingerprint = warehouse.value(
-        "select fingerprint from state.publication where name = $name", name=_latest(home) or ""
-    )
-    if fingerprint != _fingerprint(tables):
+    known = warehouse.value("select fingerprint from state.publication where name = $name", name=_latest(home) or "")
+    if known != fingerprint(tables):
         return None
     folder = home / LATEST
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -123,13 +122,8 @@ def _previous(warehouse: Warehouse, home: Path, tables: Sequence[SnapshotTable])
 def _remember(warehouse: Warehouse, name: str, tables: Sequence[SnapshotTable]) -> None:
     with warehouse.transaction():
         warehouse.execute("delete from state.publication")
-        warehouse.execute("insert into state.publication values ($name, $print)", name=name, print=_fingerprint(tables))
+        warehouse.execute("insert into state.publication values ($name, $print)", name=name, print=fingerprint(tables))
         warehouse.execute("delete from state.unpublished")
-
-
-def _fingerprint(tables: Sequence[SnapshotTable]) -> str:
-    """Changes with how the tables that are taken over are made and described."""
-    return hashlib.sha256(repr([table for table in tables if table.day]).encode()).hexdigest()[:12]
 
 
 def _write_pages(
@@ -159,9 +153,9 @@ def _write_pages(
         (draft / file).write_text(text, encoding="utf-8")
 
 
-def _content_id(draft: Path, contents: Mapping[str, TableContent]) -> str:
-    """Changes with what the tables hold and the pages say, and with nothing else."""
-    digest = hashlib.sha256(repr(sorted(contents.items())).encode())
+def _content_id(draft: Path, tables: Sequence[SnapshotTable], contents: Mapping[str, TableContent]) -> str:
+    """Changes with what the tables hold, how they are laid out and what the pages say, and with nothing else."""
+    digest = hashlib.sha256(repr([fingerprint(tables), *sorted(contents.items())]).encode())
     for page in ("report.html", "dictionary.md", "dictionary.html"):
         digest.update((draft / page).read_bytes())
     return digest.hexdigest()[:12]

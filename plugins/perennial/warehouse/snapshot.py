@@ -6,6 +6,7 @@ is a schema of copies too. Tables and columns carry their documentation as comme
 taken over from the snapshot before, but for the days whose rows have changed, so that its cost is the day's.
 """
 
+import hashlib
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -59,6 +60,12 @@ class Previous:
     folder: Path
     contents: Mapping[str, TableContent]
     changed_days: frozenset[date]
+
+
+def fingerprint(tables: Sequence[SnapshotTable]) -> str:
+    """Changes with how the tables that can be taken over are made, described and summed."""
+    told = [duckdb.__version__, *(table for table in tables if table.day)]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def write_snapshot(
