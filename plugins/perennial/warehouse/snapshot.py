@@ -33,7 +33,7 @@ class SnapshotTable:
     """One table of a snapshot: its name, what fills it, and what is said about it."""
 
     name: str  # schema.table
-    rows: str | pa.Table  # a SELECT over the warehouse, ordered; or the rows themselves
+    rows: str | pa.Table  # a SELECT over the warehouse, or the rows themselves
     sentence: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)  # column -> documentation
     is_public: bool = False  # gets a Parquet file; or with `day` a folder of them, one a month
