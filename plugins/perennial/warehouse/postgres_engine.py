@@ -153,7 +153,7 @@ class PostgresWarehouse(Warehouse):
                 self.execute(f"create index on {table} ({column})")
         self.execute(f"analyze {table}")
 
-    def rows_at(self, table: str, column: str, keys: str) -> str:  # noqa: ARG002
+    def rows_at(self, table: str, column: str, keys: str) -> str:  # noqa: ARG002 - DuckDB needs the table
         """By the index that `tune` made."""
         return f"{column} in (select key from {keys})"
 
