@@ -2,27 +2,13 @@
 -- A profile brings its reference, e-mail and phone together; where several profiles claim the same e-mail or phone, the
 -- smallest reference has it. An identity that no profile claims is a person of its own.
 -- grain:   identity
--- refresh: rebuild
--- keys:    identities = identity
+-- refresh: replace_sightings
+-- keys:    sightings = identity, identities = identity, customers = customer_id
 -- pii:     identity
 
-with profiles as (
-    select customer_ref, lower(email) as email, phone
-    from staging.customers
-    where fate = 'current'
-),
-
-claims as (
-    select 'ref:' || customer_ref as identity, customer_ref as customer_id from profiles
-    union all
-    select 'email:' || email as identity, customer_ref as customer_id from profiles where email is not null
-    union all
-    select 'phone:' || phone as identity, customer_ref as customer_id from profiles where phone is not null
-),
-
-claimed as (
+with claimed as (
     select identity, min(customer_id) as customer_id
-    from claims
+    from core.claims
     group by identity
 ),
 

@@ -109,26 +109,29 @@ def mirror_ledger(warehouse: Warehouse, settings: Settings) -> None:
             table = f"ledger.{name}"
             newest = warehouse.value(f"select max({changed}) from {table}")
             since = newest.astimezone(UTC) - _OVERLAP if isinstance(newest, datetime) else None
-            schema = pa.schema({column: _ARROW[kind] for column, kind in (columns | _dates(columns)).items()})
-            for batch in ledger.changes(name, since):  # type: ignore[arg-type]
-                rows = [_with_dates(row, columns, settings.zone) for row in batch]
+            for batch in ledger.changes(name, since, columns):  # type: ignore[arg-type]
                 with warehouse.transaction():
-                    warehouse.upsert(table, key, pa.Table.from_pylist(rows, schema))
+                    warehouse.upsert(table, key, _as_table(batch, columns, settings.zone))
         _load_decisions(warehouse, ledger)
 
 
 def _dates(columns: dict[str, str]) -> dict[str, str]:
-    return {column.removesuffix("_at") + "_date": "date" for column in columns if column.endswith("_at")}
+    return {_date_of(column): "date" for column in columns if column.endswith("_at")}
 
 
-def _with_dates(row: dict[str, object], columns: dict[str, str], zone: ZoneInfo) -> dict[str, object]:
-    copied = {column: row[column] for column in columns}
-    for column, moment in list(copied.items()):
+def _date_of(column: str) -> str:
+    return column.removesuffix("_at") + "_date"
+
+
+def _as_table(rows: list[dict[str, object]], columns: dict[str, str], zone: ZoneInfo) -> pa.Table:
+    arrays = {}
+    for column, kind in columns.items():
+        values = [row[column] for row in rows]
+        arrays[column] = pa.array(values, _ARROW[kind])
         if column.endswith("_at"):
-            copied[column.removesuffix("_at") + "_date"] = (
-                moment.astimezone(zone).date() if isinstance(moment, datetime) else None
-            )
-    return copied
+            days = [moment.astimezone(zone).date() if isinstance(moment, datetime) else None for moment in values]
+            arrays[_date_of(column)] = pa.array(days, _ARROW["date"])
+    return pa.table(arrays)
 
 
 def _load_decisions(warehouse: Warehouse, ledger: Ledger) -> None:

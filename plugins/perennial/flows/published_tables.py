@@ -12,7 +12,7 @@ from perennial.segments.rfm import load_rfm_map
 from perennial.warehouse import Model
 from perennial.warehouse.snapshot import SnapshotTable
 
-_BY_DAY = {"core.orders": "ordered_date"}  # public beside `marts`; they grow with history
+_PUBLIC_BY_DAY = {"core.orders": "ordered_date"}  # beside `marts`; they grow with history
 
 # What `explain` and the report read beyond the public tables. No personal data.
 _INTERNAL = {
@@ -43,13 +43,9 @@ _INTERNAL = {
             scores.expected_gap_days, scores.overdue, books.medium_at, books.high_at
         from churn.scores as scores cross join rules.churn as books
     """,
-    "internal.membership": """
-        select membership.segment, membership.customer_id, max(changes.day) as since_day
-        from segments.membership as membership
-        left join segments.membership_changes as changes
-            on membership.segment = changes.segment and membership.customer_id = changes.customer_id
-            and changes.change = 'entered' and changes.day <= $day
-        group by membership.segment, membership.customer_id
+    "internal.membership_changes": """
+        select day, segment, customer_id, change
+        from segments.membership_changes
     """,
     "internal.refusals": """
         select source, reasons as why, cast(null as text) as file, count(*) as rows
@@ -67,6 +63,8 @@ _INTERNAL = {
     """,
 }
 
+_INTERNAL_BY_DAY = {"internal.membership_changes": "day"}
+
 _TEXT, _WHOLE = pa.string(), pa.int64()
 _SEGMENTS = pa.schema({"place": _WHOLE, "segment": _TEXT, "title": _TEXT, "description": _TEXT, "rule": _TEXT})
 _CAMPAIGNS = pa.schema({"campaign": _TEXT, "title": _TEXT, "goal_days": _WHOLE})
@@ -75,14 +73,19 @@ _RFM_MAP = pa.schema({"place": _WHOLE, "segment": _TEXT, "code": _TEXT})
 
 def public_models(models: Mapping[str, Model]) -> list[Model]:
     """The models whose tables are for BI."""
-    return [models[table] for table in _BY_DAY] + [model for model in models.values() if model.schema == "marts"]
+    return [models[table] for table in _PUBLIC_BY_DAY] + [model for model in models.values() if model.schema == "marts"]
 
 
 def published_tables(models: Mapping[str, Model], run: Run, settings: Settings) -> list[SnapshotTable]:
     """All of them, as of the end of the run's day."""
-    public = [_public_table(model, _BY_DAY.get(model.table, "")) for model in public_models(models)]
+    public = [_public_table(model, _PUBLIC_BY_DAY.get(model.table, "")) for model in public_models(models)]
     internal = [
-        SnapshotTable(table, sql.replace("$day", f"date '{run.day}'"), "For `perennial explain` and the report.")
+        SnapshotTable(
+            table,
+            sql.replace("$day", f"date '{run.day}'"),
+            "For `perennial explain` and the report.",
+            day=_INTERNAL_BY_DAY.get(table, ""),
+        )
         for table, sql in _INTERNAL.items()
     ]
     segments = [

@@ -133,10 +133,15 @@ def explain(customer_id: str, settings: Settings) -> Row:
             "profile": profile[0],
             "has_address": profile[0]["email_domain"] is not None,
             "segments": rows(
-                "select segments.segment, segments.title, segments.description, segments.rule, membership.since_day"
-                " from internal.membership as membership"
-                " join internal.segments as segments on membership.segment = segments.segment"
-                " where membership.customer_id = $customer_id order by segments.place"
+                "with entered as ("
+                " select segment, max(day) as since_day from internal.membership_changes"
+                " where customer_id = $customer_id and change = 'entered' group by segment)"
+                " select segments.segment, segments.title, segments.description, segments.rule, entered.since_day"
+                " from marts.customer_360 as profile"
+                " join internal.segments as segments"
+                " on list_contains(string_split(profile.segments, ','), segments.segment)"
+                " left join entered on segments.segment = entered.segment"
+                " where profile.customer_id = $customer_id order by segments.place"
             ),
             "tier": _tier(
                 rows(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import bindparam, func, select
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -36,7 +36,13 @@ Mirrored = Literal["messages", "message_events", "consents", "suppressions"]
 class Ledger(Decisions, Messages, Permissions):
     """Everything the ledger can do. Open it with `open_ledger`."""
 
-    def changes(self, table: Mirrored, since: datetime | None, batch_rows: int = 5_000) -> Iterator[list[Row]]:
+    def changes(
+        self,
+        table: Mirrored,
+        since: datetime | None,
+        columns: Collection[str] | None = None,
+        batch_rows: int = 5_000,
+    ) -> Iterator[list[Row]]:
         """
         Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
 
@@ -44,20 +50,13 @@ class Ledger(Decisions, Messages, Permissions):
         Addresses, render contexts and proofs of consent stay in the ledger.
         """
         source, key, changed_at, private = _MIRRORED[table]
-        columns = [column for column in source.columns if column.name not in private]
-        query = select(*columns).order_by(changed_at, key).limit(batch_rows)
-        after = changed_at >= since if since is not None else None
-        while True:
-            with self._reading() as connection:
-                page = query if after is None else query.where(after)
-                rows = [dict(row) for row in connection.execute(page).mappings()]
-            if rows:
-                yield rows
-            if len(rows) < batch_rows:
-                return
-            last = rows[-1]
-            at, at_key = last[changed_at.name], last[key.name]
-            after = or_(changed_at > at, and_(changed_at == at, key > at_key))
+        names = sorted(set(source.columns.keys() if columns is None else columns) - private)
+        query = select(*(source.c[name] for name in names)).order_by(changed_at, key)
+        if since is not None:
+            query = query.where(changed_at >= since)
+        with self._reading() as connection:
+            for rows in connection.execution_options(yield_per=batch_rows).execute(query).partitions():
+                yield [dict(zip(names, row, strict=True)) for row in rows]
 
     def reconcile(self, handed_off: Collection[tuple[str, bool]], *, by: str, restored: bool = False) -> dict[str, int]:
         """

@@ -185,7 +185,8 @@ class Materializer:
         """
         Everything is refreshed: remember how far, and empty the touched sets.
 
-        Days are remembered until somebody has published them: `state.unpublished`.
+        The days that changed, of which the run's own is always one, are remembered until somebody has published them:
+        `state.unpublished`.
         """
         with self.warehouse.transaction():
             batch = self.warehouse.value("select coalesce(max(batch_id), 0) from state.seeded")
@@ -194,8 +195,10 @@ class Materializer:
             keys = {key for model in self.models.values() for key in model.keys}
             if "days" in keys:
                 self.warehouse.execute(
-                    "insert into state.unpublished select key from touched.days"
-                    " where key not in (select day from state.unpublished)"
+                    "insert into state.unpublished"
+                    " select day from (select key as day from touched.days union select $day) as changed"
+                    " where day not in (select day from state.unpublished)",
+                    day=self.day,
                 )
             for key in keys:
                 self.warehouse.execute(f"delete from touched.{key}")
