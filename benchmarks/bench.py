@@ -44,12 +44,13 @@ def main() -> None:
             page.write({"airflow": measure_airflow(work)}, machine, arguments.page)
         if set(arguments.only) - {"airflow"}:
             for customers in arguments.customers or SCALES[arguments.scale]:
-                page.write({"shops": {customers: measure_shop(work, customers, arguments)}}, machine, arguments.page)
+                for found in measure_shop(work, customers, arguments):
+                    page.write({"shops": {customers: found}}, machine, arguments.page)
     say(f"Written: {arguments.page}")
 
 
-def measure_shop(work: Path, customers: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One shop: generator, ingest, first load, and the increments of each history."""
+def measure_shop(work: Path, customers: int, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One shop: generator, ingest, first load, the increments of each history; then once more, with PostgreSQL."""
     folder, longest = work / f"shop-{customers}", max(arguments.months)
     found: dict[str, Any] = {"histories": {}}
     if (folder / "demo_truth" / "shop.json").exists():
@@ -67,11 +68,12 @@ def measure_shop(work: Path, customers: int, arguments: argparse.Namespace) -> d
             if "pandas" in arguments.only and customers <= PANDAS_UP_TO:
                 found["pandas"] = measure_pandas(home, arguments)
         shutil.rmtree(home)
+    yield found
     if "postgres" in arguments.only:
         with postgres() as server:
             found["postgres"] = measure_history(folder, home, longest, arguments, server)
         shutil.rmtree(home)
-    return found
+        yield found
 
 
 def measure_history(

