@@ -106,6 +106,7 @@ def _against_postgres(found: Results, last: Results) -> Iterator[str]:
     yield ""
     yield from _table("what", "seconds", "DuckDB", "times as long", "peak MB", "server MB")
     for what, theirs, ours in (
+        ("land and load, every row through the gate", found["load"], last["load"]),
         ("first refresh, scores, plan, publication", found["first"], last["first"]),
         ("daily increment", found, last),
     ):
