@@ -40,14 +40,20 @@ def write(results: Results, machine: str, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     stamp = f"Measured {datetime.now(UTC):%Y-%m-%d}: {machine}."
     for customers, found in results.get("shops", {}).items():
-        name = f"shop-{customers}"
-        if f"<!-- {name} -->" not in text:
-            text = text.replace("<!-- shops end -->", f"<!-- {name} -->\n<!-- {name} end -->\n\n<!-- shops end -->")
         body = "\n".join([f"### {customers:,} customers", "", stamp, "", *_shop(found)])
-        text = _between(text, name, body)
+        text = _between(_with_markers(text, "shops", f"shop-{customers}"), f"shop-{customers}", body)
+    for customers, found in results.get("postgres", {}).items():
+        body = "\n".join([f"### {customers:,} customers in PostgreSQL", "", stamp, "", *_against_postgres(found)])
+        text = _between(_with_markers(text, "servers", f"server-{customers}"), f"server-{customers}", body)
     if "airflow" in results:
         text = _between(text, "airflow", "\n".join([stamp, "", *_airflow(results["airflow"])]))
     path.write_text(text, encoding="utf-8")
+
+
+def _with_markers(text: str, inside: str, name: str) -> str:
+    if f"<!-- {name} -->" in text:
+        return text
+    return text.replace(f"<!-- {inside} end -->", f"<!-- {name} -->\n<!-- {name} end -->\n\n<!-- {inside} end -->")
 
 
 def _between(text: str, name: str, body: str) -> str:
@@ -82,8 +88,6 @@ def _shop(found: Results) -> Iterator[str]:
             f"| {months} months | {history['load']['rows']:,} | {history['seconds']:.1f} | {cpu:.1f} | "
             f"{history['seconds'] / shortest:.2f} | {history['peak_mb']:,.0f} | {history['warehouse_mb']:,.0f} |"
         )
-    if "postgres" in found:
-        yield from _against_postgres(found["postgres"], last)
     if "pandas" in found:
         yield from _against_pandas(found["pandas"]["seconds"], last)
     yield ""
@@ -100,9 +104,10 @@ def _shop(found: Results) -> Iterator[str]:
         )
 
 
-def _against_postgres(found: Results, last: Results) -> Iterator[str]:
-    yield ""
-    yield "PostgreSQL, at the longest history; memory of ours and of the server (shared pages once):"
+def _against_postgres(results: Results) -> Iterator[str]:
+    months = max(results["histories"])
+    found, last = results["postgres"], results["histories"][months]
+    yield f"At {months} months of history, beside DuckDB; memory of ours and of the server (shared pages once):"
     yield ""
     yield from _table("what", "seconds", "DuckDB", "times as long", "peak MB", "server MB")
     for what, theirs, ours in (

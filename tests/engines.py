@@ -18,6 +18,7 @@ class Warehouses:
         self.engine = engine
         self._server = server
         self._open = ExitStack()
+        self._lent = {}  # database → the warehouse in it, as it was given out last
 
     def __enter__(self):
         return self
@@ -26,10 +27,15 @@ class Warehouses:
         self._open.close()
 
     def empty(self):
-        """A warehouse that nothing is left of; close it."""
+        """A warehouse with nothing in it; close it, so that its database can be given out again."""
         if self.engine == "duckdb":
             return DuckDBWarehouse.connect(Path(":memory:"), SETTINGS)
-        return self._open.enter_context(PostgresWarehouse.open(self._server.database(), SETTINGS))
+        free = (url for url, lent in self._lent.items() if lent._connection.closed)
+        url = next(free, None) or self._server.database()
+        self._lent[url] = warehouse = self._open.enter_context(PostgresWarehouse.open(url, SETTINGS))
+        for schema in {table.partition(".")[0] for table in warehouse.tables()}:
+            warehouse.execute(f"drop schema {schema} cascade")
+        return warehouse
 
     def settings(self, home, **others):
         """Settings of a home whose warehouse is of this engine."""
