@@ -140,8 +140,16 @@ def _change(
         _write_months(connection, folder, table, changed)
         for file in (previous.folder / table.short_name).iterdir():
             if file.stem not in changed:
-                (folder / table.short_name / file.name).hardlink_to(file)
+                _take_over(file, folder / table.short_name / file.name)
     return TableContent(old.rows - left[0] + came[0], old.columns, f"{int(old.checksum, 16) - left[1] + came[1]:x}")
+
+
+def _take_over(file: Path, target: Path) -> None:
+    """The same file under another name; on a file system without hard links a copy of it."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def _write_months(

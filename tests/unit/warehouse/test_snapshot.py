@@ -1,3 +1,4 @@
+import errno
 import shutil
 import tempfile
 from datetime import date
@@ -180,3 +181,16 @@ def test_only_the_months_of_changed_days_are_written(settings, tmp_path):
     assert [row["paid"] for row in months["2026-01"]] == [2, 1]
     shutil.rmtree(first)
     assert held(second, settings)[0] == rows  # it stands alone
+
+
+def test_without_hard_links_the_months_are_copied(settings, tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(Path, "hardlink_to", unknown)
+    first, second = tmp_path / "first", tmp_path / "second"
+    with open_warehouse(settings) as warehouse:
+        fill(warehouse, dict(enumerate([(day, 1) for day in DAYS])))
+        contents = snapshot_of(warehouse, first)
+        snapshot_of(warehouse, second, Previous(first, contents, frozenset({date(2026, 1, 1)})))
+    assert held(second, settings) == held(first, settings)
