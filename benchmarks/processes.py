@@ -77,13 +77,16 @@ class Server:
 
 @contextmanager
 def postgres() -> Iterator[Server]:
-    """The server that the tests use, as PostgreSQL comes, with an empty warehouse in it, while the block runs."""
+    """A server set up as docker-compose.yaml does it, with an empty warehouse in it, while the block runs."""
     import psycopg
+    import yaml
 
     sys.path.append(str(REPOSITORY / "tests"))
     from postgres import running_server
 
-    with running_server(durable=True) as server:
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text(encoding="utf-8"))
+    options = compose["services"]["postgres"]["command"][2::2]  # postgres -c name=value -c …
+    with running_server(dict(option.split("=") for option in options)) as server:
         url = server.database()
         with psycopg.connect(url) as connection:
             backend = psutil.Process(connection.info.backend_pid)

