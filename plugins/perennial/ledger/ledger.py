@@ -44,7 +44,8 @@ class Ledger(Decisions, Messages, Permissions):
         batch_rows: int = 5_000,
     ) -> Iterator[list[Row]]:
         """
-        Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
+        Rows that are new or changed at or after `since` (None: all), oldest change first, in batches; `columns` of them
+        (None: all that may leave the ledger).
 
         Transactions may commit out of order: start a little before the newest change you have, and upsert by key.
         Addresses, render contexts and proofs of consent stay in the ledger.
