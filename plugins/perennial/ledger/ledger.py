@@ -44,11 +44,10 @@ class Ledger(Decisions, Messages, Permissions):
         batch_rows: int = 5_000,
     ) -> Iterator[list[Row]]:
         """
-        Rows that are new or changed at or after `since` (None: all), oldest change first, in batches; `columns` of them
-        (None: all that may leave the ledger).
+        Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
 
         Transactions may commit out of order: start a little before the newest change you have, and upsert by key.
-        Addresses, render contexts and proofs of consent stay in the ledger.
+        Addresses, render contexts and proofs of consent stay in the ledger, whatever `columns` names (None: all others).
         """
         source, key, changed_at, private = _MIRRORED[table]
         names = sorted(set(source.columns.keys() if columns is None else columns) - private)
