@@ -47,7 +47,7 @@ class Ledger(Decisions, Messages, Permissions):
         Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
 
         Transactions may commit out of order: start a little before the newest change you have, and upsert by key.
-        Addresses, render contexts and proofs of consent stay in the ledger, whatever `columns` names (None: all others).
+        Addresses, render contexts and proofs of consent stay in the ledger, whatever `columns` names (None: all).
         """
         source, key, changed_at, private = _MIRRORED[table]
         names = sorted(set(source.columns.keys() if columns is None else columns) - private)
