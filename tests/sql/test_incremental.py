@@ -202,3 +202,15 @@ def test_day_by_day_equals_all_at_once(bench, runs):
     for row in found["marts.data_health"]:
         places = ("current", "superseded", "duplicate", "quarantined", "held", "refused")
         assert row["landed"] == sum(row[place] for place in places), row
+
+
+def test_profiles_that_come_again_unchanged_touch_nobody(bench):
+    """Many systems export all their customers every day; what is known of each must not be worked out anew."""
+    shop, profiles = Shop(bench), ("customers", "x", [("1", "ada@example.com"), ("2", None)])
+    shop.land(profiles, FIRST)
+    shop.land(("order_lines", "a", [line("o1", 0)]), FIRST)
+    shop.run(FIRST)
+    shop.land(profiles, FIRST)
+    shop.run(FIRST + timedelta(1), killed_after=len(shop.models) - 1)
+    assert shop.warehouse.query("select key from touched.people order by key")["key"].to_pylist() == ["1", "2"]
+    assert shop.warehouse.query("select key from touched.customers")["key"].to_pylist() == []

@@ -1,8 +1,8 @@
 -- What we were told about each person, the newest profile. One row per customer.
 -- An e-mail is given only if it looks like one: one @, a dot in the domain, no blank.
 -- grain:   customer_id
--- refresh: replace_customers
--- keys:    customers = customer_id
+-- refresh: replace_people
+-- keys:    people = customer_id, customers = customer_id
 -- pii:     email, phone, name, birthday, postcode
 
 with people as (

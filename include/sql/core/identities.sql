@@ -3,7 +3,7 @@
 -- smallest reference has it. An identity that no profile claims is a person of its own.
 -- grain:   identity
 -- refresh: replace_sightings
--- keys:    sightings = identity, identities = identity, customers = customer_id
+-- keys:    sightings = identity, identities = identity, people = customer_id
 -- pii:     identity
 
 with claimed as (

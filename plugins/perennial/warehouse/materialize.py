@@ -29,7 +29,8 @@ from perennial.warehouse.model import Model
 log = logging.getLogger(__name__)
 
 _KEY_TYPES = {"days": "date"}  # every other key is text
-_OF_PEOPLE = {"customers", "identities", "sightings"}  # their rows lie all over a table, those of other keys together
+# Rows of these keys lie all over a table, those of other keys together.
+_OF_PEOPLE = {"customers", "people", "identities", "sightings"}
 
 
 @dataclass(frozen=True)
