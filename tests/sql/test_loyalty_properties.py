@@ -5,9 +5,12 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.slow
 
 DAY = date(2026, 12, 31)
 FIRST = date(2026, 1, 1)

@@ -138,6 +138,7 @@ def test_threads_that_share_one_open_ledger_share_nothing_else(ledger, settings)
     assert len(claimed) == len(set(claimed)) == 100
 
 
+@pytest.mark.slow
 def test_processes_that_claim_at_once_share_nothing(ledger, settings):
     fill(ledger, settings, 200)
     with get_context("spawn").Pool(3) as pool:

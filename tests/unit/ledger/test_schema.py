@@ -99,6 +99,7 @@ def test_another_programs_database_is_refused(settings, table):
         pass
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_new_ledger_at_once_make_one(settings):
     with get_context("spawn").Pool(3) as pool:
         found = pool.map(migrate, [settings] * 3)

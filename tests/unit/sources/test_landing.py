@@ -135,6 +135,7 @@ def test_a_full_disk_is_retryable_and_takes_nothing(settings, source, monkeypatc
     assert len(take(source, settings)) == 1
 
 
+@pytest.mark.slow
 def test_three_thousand_files_are_taken_quickly(settings, source):
     for number in range(3000):
         put(settings, f"{number}.csv", b"sku\n%d\n" % number)

@@ -47,6 +47,7 @@ def parsed(home, text, columns):
         return rows, aside, [count.rows for count in batch.counts("findings")]
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(*[ANY_TEXT] * 5), max_size=12),

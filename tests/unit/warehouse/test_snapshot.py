@@ -150,6 +150,7 @@ def held(folder, settings):
     return rows, months, comments
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=8, deadline=None)
 @given(before=ROWS, after=ROWS, more=st.sets(st.sampled_from(DAYS)))
 def test_changed_days_over_the_one_before_equal_a_snapshot_made_anew(before, after, more):
