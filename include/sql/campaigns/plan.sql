@@ -117,12 +117,16 @@ consented as (
 ),
 
 promised as (
-    select distinct decisions.campaign, decisions.customer_id
+    select
+        decisions.customer_id,
+        min(decisions.campaign) as first_campaign,
+        max(decisions.campaign) as last_campaign
     from campaigns.decisions as decisions
     inner join rules.campaigns as books on decisions.campaign = books.campaign
     where decisions.send_day = cast($day + interval 1 day as date)
         and decisions.reason = 'send'
         and books.purpose = 'promotional'
+    group by decisions.customer_id
 ),
 
 judged as (
@@ -151,11 +155,8 @@ judged as (
                 or coalesce(contacted.gap_days, policy.min_gap_days) < policy.min_gap_days
             ) then 'frequency_cap'
             when candidates.purpose = 'promotional'
-            and exists (
-                select 1
-                from promised
-                where promised.customer_id = candidates.customer_id and promised.campaign <> candidates.campaign
-            ) then 'lower_priority'
+            and (promised.first_campaign <> candidates.campaign or promised.last_campaign <> candidates.campaign)
+                then 'lower_priority'
             else 'send'
         end as reason
     from candidates
@@ -165,6 +166,7 @@ judged as (
     left join contacted on candidates.campaign = contacted.campaign and candidates.customer_id = contacted.customer_id
     left join suppressed on candidates.campaign = suppressed.campaign and candidates.customer_id = suppressed.customer_id
     left join consented on candidates.campaign = consented.campaign and candidates.customer_id = consented.customer_id
+    left join promised on candidates.customer_id = promised.customer_id
 ),
 
 ranked as (

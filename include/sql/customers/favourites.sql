@@ -4,10 +4,17 @@
 -- keys:    customers = customer_id
 -- pii:     none
 
-with by_category as (
-    select customer_id, category, sum(gross_revenue) as spent
+with bought as (
+    select customer_id, category, channel, sum(gross_revenue) as spent
     from core.order_lines
-    where customer_id is not null and is_sale and category is not null
+    where customer_id is not null and is_sale
+    group by customer_id, category, channel
+),
+
+by_category as (
+    select customer_id, category, sum(spent) as spent
+    from bought
+    where category is not null
     group by customer_id, category
 ),
 
@@ -21,9 +28,8 @@ categories as (
 ),
 
 by_channel as (
-    select customer_id, channel, sum(gross_revenue) as spent
-    from core.order_lines
-    where customer_id is not null and is_sale
+    select customer_id, channel, sum(spent) as spent
+    from bought
     group by customer_id, channel
 ),
 

@@ -4,10 +4,18 @@
 -- keys:    customers = customer_id
 -- pii:     none
 
-with purchase_days as (
-    select distinct customer_id, ordered_date
+with orders as (
+    select
+        customer_id, order_id, ordered_at, ordered_date, is_completed, units, gross_revenue, discounts, refunds,
+        net_revenue
     from core.orders
-    where customer_id is not null and is_completed
+    where customer_id is not null
+),
+
+purchase_days as (
+    select distinct customer_id, ordered_date
+    from orders
+    where is_completed
 ),
 
 rhythm as (
@@ -26,8 +34,8 @@ numbered as (
         order_id,
         ordered_date,
         row_number() over (partition by customer_id order by ordered_at, order_id) as place
-    from core.orders
-    where customer_id is not null and is_completed
+    from orders
+    where is_completed
 ),
 
 second_orders as (
@@ -47,8 +55,7 @@ totals as (
         cast(sum(discounts) as decimal(14, 2)) as discounts,
         cast(sum(refunds) as decimal(14, 2)) as refunds,
         cast(sum(net_revenue) as decimal(14, 2)) as net_revenue
-    from core.orders
-    where customer_id is not null
+    from orders
     group by customer_id
 )
 

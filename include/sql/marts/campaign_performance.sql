@@ -52,28 +52,33 @@ messages as (
     left join facts on messages.message_id = facts.message_id
 ),
 
-returns as (
-    select returns_order_id as order_id, sum(refunds) as refunds
-    from core.order_lines
-    where returns_order_id is not null and returns_order_id <> order_id
-    group by returns_order_id
-),
-
-orders as (
-    select
-        decisions.campaign,
-        decisions.send_day,
-        decisions.customer_id,
-        cast(sum(orders.net_revenue - coalesce(returns.refunds, 0)) as decimal(14, 2)) as revenue
+earned as (
+    select decisions.campaign, decisions.send_day, decisions.customer_id, orders.order_id, orders.net_revenue
     from decisions
     inner join rules.campaigns as books on decisions.campaign = books.campaign
     inner join core.orders as orders on decisions.customer_id = orders.customer_id
-    left join returns on orders.order_id = returns.order_id
     where decisions.reason in ('send', 'campaign_holdout')
         and orders.is_completed
         and orders.ordered_date >= decisions.send_day
         and date_diff('day', decisions.send_day, orders.ordered_date) < books.goal_days
-    group by decisions.campaign, decisions.send_day, decisions.customer_id
+),
+
+returns as (
+    select sale_id, sum(refunds) as refunds
+    from core.order_lines
+    where sale_id in (select order_id from earned) and returns_order_id <> order_id
+    group by sale_id
+),
+
+orders as (
+    select
+        earned.campaign,
+        earned.send_day,
+        earned.customer_id,
+        cast(sum(earned.net_revenue - coalesce(returns.refunds, 0)) as decimal(14, 2)) as revenue
+    from earned
+    left join returns on earned.order_id = returns.sale_id
+    group by earned.campaign, earned.send_day, earned.customer_id
 )
 
 select

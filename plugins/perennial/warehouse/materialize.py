@@ -129,6 +129,8 @@ class Materializer:
         started = time.monotonic()
         lineage = self._lineage(model)
         exists = self.warehouse.has(model.table)
+        if model.replaces:  # before the transaction: until it ends, no other build could do the same
+            self.warehouse.tune(f"touched.{model.replaces}", ())
         with self.warehouse.transaction():
             if model.refresh == "history" and exists:
                 how, rows = "history", self._history(model)
@@ -212,6 +214,7 @@ class Materializer:
         with self.warehouse.transaction():
             self.warehouse.drop(table)
             self.warehouse.load(table, rows)
+            self.warehouse.tune(table, ())
             self._remember(table, fingerprint)
 
     def _rebuild(self, model: Model, *, exists: bool) -> int:
@@ -237,7 +240,6 @@ class Materializer:
         column = model.keys[key]
         if not self.warehouse.value(f"select count(*) from touched.{key}"):
             return 0
-        self.warehouse.tune(f"touched.{key}", ())
         touched = self._touched(model.table, column, key)
         self.warehouse.execute("drop table if exists replacement")
         self.warehouse.create_as("replacement", self._sql(model, touched=key), temporary=True)

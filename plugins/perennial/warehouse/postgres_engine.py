@@ -33,7 +33,7 @@ _SESSION = {
     "synchronous_commit": "off",  # a crash may lose the newest steps, never half of one: they run again
     "client_connection_check_interval": "1s",  # a killed writer's statement ends, and with it the lock
     "lock_timeout": "60s",  # a reader who keeps a table open
-    "work_mem": "128MB",
+    "work_mem": "256MB",
     "maintenance_work_mem": "256MB",
 }
 _MACROS = (
