@@ -129,8 +129,9 @@ class Materializer:
         started = time.monotonic()
         lineage = self._lineage(model)
         exists = self.warehouse.has(model.table)
-        if model.replaces:  # before the transaction: until it ends, no other build could do the same
-            self.warehouse.tune(f"touched.{model.replaces}", ())
+        for key in filter(None, (model.replaces, *model.via)):
+            # Before the transaction: until it ends, no other build could do the same.
+            self.warehouse.tune(f"touched.{key}", ())
         with self.warehouse.transaction():
             if model.refresh == "history" and exists:
                 how, rows = "history", self._history(model)
