@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
@@ -116,7 +117,7 @@ def _previous(warehouse: Warehouse, home: Path, tables: Sequence[SnapshotTable])
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     contents = {name: TableContent(**told) for name, told in manifest["tables"].items()}
     days = warehouse.query("select day from state.unpublished")["day"].to_pylist()
-    return Previous(folder, contents, frozenset(days))
+    return Previous(folder, contents, date.fromisoformat(manifest["day"]), frozenset(days))
 
 
 def _remember(warehouse: Warehouse, name: str, tables: Sequence[SnapshotTable]) -> None:

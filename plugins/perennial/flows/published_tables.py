@@ -63,7 +63,7 @@ _INTERNAL = {
     """,
 }
 
-_INTERNAL_BY_DAY = {"internal.membership_changes": "day"}
+_INTERNAL_HISTORY = {"internal.membership_changes": "day", "internal.decisions": "send_day"}
 
 _TEXT, _WHOLE = pa.string(), pa.int64()
 _SEGMENTS = pa.schema({"place": _WHOLE, "segment": _TEXT, "title": _TEXT, "description": _TEXT, "rule": _TEXT})
@@ -84,7 +84,8 @@ def published_tables(models: Mapping[str, Model], run: Run, settings: Settings) 
             table,
             sql.replace("$day", f"date '{run.day}'"),
             "For `perennial explain` and the report.",
-            day=_INTERNAL_BY_DAY.get(table, ""),
+            day=_INTERNAL_HISTORY.get(table, ""),
+            is_history=table in _INTERNAL_HISTORY,
         )
         for table, sql in _INTERNAL.items()
     ]

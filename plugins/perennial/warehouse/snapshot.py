@@ -38,6 +38,7 @@ class SnapshotTable:
     columns: Mapping[str, str] = field(default_factory=dict)  # column -> documentation
     is_public: bool = False  # gets a Parquet file; or with `day` a folder of them, one a month
     day: str = ""  # column with a row's day, of a table that grows with history
+    is_history: bool = False  # each day adds rows of its own and later ones, and changes no earlier row
 
     @property
     def short_name(self) -> str:
@@ -55,11 +56,18 @@ class TableContent:
 
 @dataclass(frozen=True)
 class Previous:
-    """A snapshot of the same tables, and the days whose rows may be others now."""
+    """A snapshot of the same tables, made as of `day`, and the days whose rows may be others now."""
 
     folder: Path
     contents: Mapping[str, TableContent]
+    day: date
     changed_days: frozenset[date]
+
+    def changed(self, table: SnapshotTable) -> str:
+        """A condition for the rows of the table that may be others now."""
+        if table.is_history:
+            return f"{table.day} >= date '{self.day}'"
+        return _on_days(table, self.changed_days)
 
 
 def fingerprint(tables: Sequence[SnapshotTable]) -> str:
@@ -114,8 +122,7 @@ def _write(
     for column, text in table.columns.items():
         connection.execute(f"comment on column {table.name}.{column} is '{_quoted(text)}'")
     if table.is_public and table.day:
-        days = connection.execute(f"select distinct {table.day} from {table.name}").fetchall()
-        _write_months(connection, folder, table, {_month(day) for (day,) in days})
+        _write_months(connection, folder, table, _months(connection, table))
     elif table.is_public:
         _copy(connection, table.name, folder / f"{table.short_name}.parquet")
     columns = {str(row[0]): str(row[1]) for row in connection.execute(f"describe {table.name}").fetchall()}
@@ -127,8 +134,9 @@ def _change(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, folder: Path, table: SnapshotTable, previous: Previous
 ) -> TableContent:
     """Make the changed days of a table anew, and the Parquet files of their months; the other months are linked."""
-    old, condition = previous.contents[table.name], _on_days(table, previous.changed_days)
+    old, condition = previous.contents[table.name], previous.changed(table)
     left = _count_and_sum(connection, table, condition)
+    months = _months(connection, table, condition)
     connection.execute(f"delete from {table.name} where {condition}")
     with _rows(warehouse, table, condition) as rows:
         connection.register("incoming", rows)
@@ -136,10 +144,10 @@ def _change(
         connection.unregister("incoming")
     came = _count_and_sum(connection, table, condition)
     if table.is_public:
-        changed = {_month(day) for day in previous.changed_days}
-        _write_months(connection, folder, table, changed)
+        months |= _months(connection, table, condition)
+        _write_months(connection, folder, table, months)
         for file in (previous.folder / table.short_name).iterdir():
-            if file.stem not in changed:
+            if file.stem not in months:
                 _take_over(file, folder / table.short_name / file.name)
     return TableContent(old.rows - left[0] + came[0], old.columns, f"{int(old.checksum, 16) - left[1] + came[1]:x}")
 
@@ -181,8 +189,10 @@ def _on_days(table: SnapshotTable, days: Iterable[date]) -> str:
     return f"{table.day} in ({listed})" if listed else "false"
 
 
-def _month(day: date) -> str:
-    return day.isoformat()[:7]
+def _months(connection: duckdb.DuckDBPyConnection, table: SnapshotTable, condition: str = "true") -> set[str]:
+    """The months of the table's rows, as 2026-01."""
+    sql = f"select distinct strftime({table.day}, '%Y-%m') from {table.name} where {condition}"
+    return {month for (month,) in connection.execute(sql).fetchall()}
 
 
 def _rows(

@@ -1,6 +1,7 @@
 import errno
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -121,6 +122,7 @@ def test_disk_that_takes_no_more_is_retryable(settings, folder, monkeypatch):
 BY_DAY = SnapshotTable(
     "core.orders", "select id, day, paid from core.orders order by day, id", "Orders.", {"id": "the order"}, True, "day"
 )
+PUBLISHED = date(2026, 2, 28)
 DAYS = [date(2025, 12, 30), date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 31), date(2026, 2, 28)]
 COLUMNS = pa.schema({"id": pa.int64(), "day": pa.date32(), "paid": pa.int64()})
 ROWS = st.dictionaries(st.integers(1, 30), st.tuples(st.sampled_from(DAYS), st.integers(0, 3)), max_size=20)
@@ -162,7 +164,7 @@ def test_changed_days_over_the_one_before_equal_a_snapshot_made_anew(before, aft
             fill(warehouse, before)
             contents = snapshot_of(warehouse, first)
             fill(warehouse, after)
-            found = snapshot_of(warehouse, second, Previous(first, contents, frozenset(changed)))
+            found = snapshot_of(warehouse, second, Previous(first, contents, PUBLISHED, frozenset(changed)))
             assert found == snapshot_of(warehouse, anew)
         assert held(second, settings) == held(anew, settings)
 
@@ -173,7 +175,7 @@ def test_only_the_months_of_changed_days_are_written(settings, tmp_path):
         fill(warehouse, dict(enumerate([(day, 1) for day in DAYS])))
         contents = snapshot_of(warehouse, first)
         fill(warehouse, dict(enumerate([(day, 2) for day in DAYS])))
-        snapshot_of(warehouse, second, Previous(first, contents, frozenset({date(2026, 1, 1)})))
+        snapshot_of(warehouse, second, Previous(first, contents, PUBLISHED, frozenset({date(2026, 1, 1)})))
     assert [file.stem for file in sorted(second.glob("orders/*"))] == ["2025-12", "2026-01", "2026-02"]
     linked = {file.stem for file in second.glob("orders/*") if file.samefile(first / "orders" / file.name)}
     assert linked == {"2025-12", "2026-02"}
@@ -182,6 +184,22 @@ def test_only_the_months_of_changed_days_are_written(settings, tmp_path):
     assert [row["paid"] for row in months["2026-01"]] == [2, 1]
     shutil.rmtree(first)
     assert held(second, settings)[0] == rows  # it stands alone
+
+
+def test_of_a_history_the_days_since_the_last_publication_are_made_anew(settings, tmp_path):
+    history = replace(BY_DAY, name="core.orders", is_public=False, is_history=True)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    with open_warehouse(settings) as warehouse:
+        fill(warehouse, dict(enumerate([(day, 1) for day in DAYS])))
+        contents = write_snapshot(warehouse, first, [history])
+        fill(warehouse, dict(enumerate([(day, 2) for day in [*DAYS, date(2026, 3, 1)]])))
+        previous = Previous(first, contents, date(2026, 1, 31), frozenset({DAYS[0]}))
+        write_snapshot(warehouse, second, [history], previous)
+    with open_snapshot(second, settings) as snapshot:
+        paid = snapshot.query("select paid from core.orders order by day")["paid"].to_pylist()
+    assert paid == [1, 1, 1, 2, 2, 2]  # that of 31 January might have been made again since
 
 
 def test_without_hard_links_the_months_are_copied(settings, tmp_path, monkeypatch):
@@ -193,5 +211,5 @@ def test_without_hard_links_the_months_are_copied(settings, tmp_path, monkeypatc
     with open_warehouse(settings) as warehouse:
         fill(warehouse, dict(enumerate([(day, 1) for day in DAYS])))
         contents = snapshot_of(warehouse, first)
-        snapshot_of(warehouse, second, Previous(first, contents, frozenset({date(2026, 1, 1)})))
+        snapshot_of(warehouse, second, Previous(first, contents, PUBLISHED, frozenset({date(2026, 1, 1)})))
     assert held(second, settings) == held(first, settings)
