@@ -18,34 +18,32 @@ by_category as (
     group by customer_id, category
 ),
 
-categories as (
-    select
-        customer_id,
-        category,
-        count(*) over (partition by customer_id) as distinct_categories,
-        row_number() over (partition by customer_id order by spent desc, category) as place
-    from by_category
-),
-
 by_channel as (
     select customer_id, channel, sum(spent) as spent
     from bought
     group by customer_id, channel
 ),
 
-channels as (
+ranked as (
     select
         customer_id,
-        channel,
+        'category' as kind,
+        category as name,
+        row_number() over (partition by customer_id order by spent desc, category) as place
+    from by_category
+    union all
+    select
+        customer_id,
+        'channel' as kind,
+        channel as name,
         row_number() over (partition by customer_id order by spent desc, channel) as place
     from by_channel
 )
 
 select
-    channels.customer_id,
-    categories.category as favourite_category,
-    coalesce(categories.distinct_categories, 0) as distinct_categories,
-    channels.channel as favourite_channel
-from channels
-left join categories on channels.customer_id = categories.customer_id and categories.place = 1
-where channels.place = 1
+    customer_id,
+    max(case when kind = 'category' and place = 1 then name end) as favourite_category,
+    count(*) filter (where kind = 'category') as distinct_categories,
+    max(case when kind = 'channel' and place = 1 then name end) as favourite_channel
+from ranked
+group by customer_id

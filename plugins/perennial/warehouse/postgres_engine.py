@@ -30,7 +30,6 @@ _SESSION = {
     "search_path": "macros",
     "client_min_messages": "warning",
     "jit": "off",  # compiling costs more than it gives for statements of this size
-    "enable_mergejoin": "off",  # chosen for a few touched keys, it reads an index from end to end
     "synchronous_commit": "off",  # a crash may lose the newest steps, never half of one: they run again
     "client_connection_check_interval": "1s",  # a killed writer's statement ends, and with it the lock
     "lock_timeout": "60s",  # a reader who keeps a table open
