@@ -25,7 +25,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 demo_app = typer.Typer(no_args_is_help=True, help="A demo company to try everything on.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, and what people told us.")
 source_app = typer.Typer(no_args_is_help=True, help="Where data comes from.")
+quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(source_app, name="source")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(demo_app, name="demo")
 app.add_typer(ledger_app, name="ledger")
 
@@ -155,20 +157,6 @@ def status(context: typer.Context) -> None:
 
 
 @app.command()
-def refused(
-    context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="Of this source only.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
-) -> None:
-    """Refused rows as they came, and why: newest file first."""
-    from perennial.flows.refused import refused_rows
-
-    for row in refused_rows(source, limit, context.obj):
-        console.print(f"{row['file']}, row {row['row']}: {row['reasons']}", style="bold", markup=False, soft_wrap=True)
-        console.print(f"  {row['content']}", markup=False, soft_wrap=True)
-
-
-@app.command()
 def explain(context: typer.Context, customer_id: str) -> None:
     """Who a customer is to us: segments, tier and risk with their reasons, decisions and messages."""
     from perennial.flows import reading
@@ -239,6 +227,41 @@ def source_new(
         console.print(f"The rows tell of {proposal.first} to {proposal.last}, in their own time.")
     inbox = context.obj.inbox_dir / name
     console.print(f"Check the file, `perennial validate`, and copy your data to {inbox}", markup=False, soft_wrap=True)
+
+
+@quarantine_app.command("list")
+def quarantine_list(context: typer.Context) -> None:
+    """How many rows of which source were refused, and why."""
+    from perennial.flows.quarantine import reasons
+
+    rows = reasons(context.obj)
+    show_rows(rows, list(rows[0])) if rows else console.print("No row is refused.")
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Of this source only.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many rows.")] = 20,
+) -> None:
+    """Refused rows as they came, and why: newest file first."""
+    from perennial.flows.quarantine import refused_rows
+
+    for row in refused_rows(source, limit, context.obj):
+        console.print(f"{row['file']}, row {row['row']}: {row['reasons']}", style="bold", markup=False, soft_wrap=True)
+        console.print(f"  {row['content']}", markup=False, soft_wrap=True)
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    context: typer.Context,
+    source: Annotated[str, typer.Argument(help="Whose mapping or rules were corrected.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many rows pass now.")] = False,
+) -> None:
+    """Take in the refused rows that pass now; the next run counts them on their own days."""
+    from perennial.flows.quarantine import replay
+
+    show_facts(replay(source, context.obj, dry_run=dry_run))
 
 
 @demo_app.command("build")

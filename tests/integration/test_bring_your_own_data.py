@@ -81,7 +81,7 @@ def test_the_commands_of_the_page_take_a_small_file_to_decisions(tmp_path):
     }
     assert sales["perennial run --day"] == [f"{lines:,}", f"{lines - 2:,}", "0", "0", "1", "1"]
     assert sales["perennial rebuild"] == [f"{lines:,}", f"{lines - 1:,}", "0", "0", "1", "0"]
-    assert '"sales_value":"0.0"' in output_of("perennial refused")
+    assert '"sales_value":"0.0"' in output_of("perennial quarantine show")
     assert "average order 3.86 USD" in output_of("perennial rebuild")
     sent = output_of("ls trial/mailbox")
     assert len(re.findall(r"\.eml$", sent, flags=re.MULTILINE)) == int(re.search(r"win_back +│ send +│ (\d+)", sent)[1])

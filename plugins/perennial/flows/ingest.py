@@ -8,7 +8,7 @@ from datetime import datetime
 
 from perennial.contracts import load_contracts
 from perennial.flows.day_order import is_outdated
-from perennial.flows.raw_tables import CHECKS, FILES, as_arrow, create_raw_tables
+from perennial.flows.raw_tables import CHECKS, FILES, as_arrow, create_raw_tables, next_batch
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
@@ -98,7 +98,7 @@ class _Loader:
             with self.warehouse.transaction():
                 self._forget(fresh)
                 self._record_duplicates(duplicates)
-                for chunk in _chunks(fresh):
+                for chunk in chunks(fresh):
                     self._load_chunk(chunk)
         except BadData as error:
             log.warning("%s: the batch is refused: %s", self.source.name, error)
@@ -150,7 +150,7 @@ class _Loader:
                 )
 
     def _load_chunk(self, entries: list[Landed]) -> None:
-        batch_id = self._next_batch()
+        batch_id = next_batch(self.warehouse)
         with open_scratch(self.source.timezone, self.settings) as scratch:
             batch = parse(scratch, self.source, entries, self.settings)
             checks = validate(scratch.connection, batch.table, self.source.contract)
@@ -204,7 +204,7 @@ class _Loader:
 
     def _record_duplicates(self, duplicates: list[Landed]) -> None:
         if duplicates:
-            batch_id = self._next_batch()
+            batch_id = next_batch(self.warehouse)
             self._append_files(
                 [
                     self._file(batch_id, entry, "duplicate", f"The same content as {entry.duplicate_of}.")
@@ -214,7 +214,7 @@ class _Loader:
             self._count(files=len(duplicates), duplicate=len(duplicates))
 
     def _refuse_all(self, entries: list[Landed], reason: str) -> None:
-        batch_id = self._next_batch()
+        batch_id = next_batch(self.warehouse)
         self._append_files([self._file(batch_id, entry, "refused", reason) for entry in entries])
         self._append_checks(batch_id, [Check("batch", "critical", 0, 0, passed=False, detail=reason)])
         self._count(files=len(entries), refused=len(entries))
@@ -251,12 +251,6 @@ class _Loader:
         }
         self.warehouse.append("raw.checks", as_arrow([common | asdict(check) for check in checks], CHECKS))
 
-    def _next_batch(self) -> int:
-        return self.warehouse.count(
-            "select coalesce(max(batch_id), 0) + 1 from "
-            "(select batch_id from raw.files union all select batch_id from raw.checks) as used"
-        )
-
     def _count(self, **figures: int) -> None:
         for name, figure in figures.items():
             self.figures[name] += figure
@@ -279,7 +273,7 @@ def _newest_failed(warehouse: Warehouse, source: str) -> bool:
     )
 
 
-def _chunks(entries: Sequence[Landed]) -> Iterator[list[Landed]]:
+def chunks(entries: Sequence[Landed]) -> Iterator[list[Landed]]:
     """Files together up to a number of bytes, so that memory does not grow with the backlog."""
     chunk: list[Landed] = []
     size = 0

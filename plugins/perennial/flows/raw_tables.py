@@ -78,6 +78,14 @@ def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> No
         warehouse.create(f"raw.{contract.name}", columns | dates | STAMPS)
 
 
+def next_batch(warehouse: Warehouse) -> int:
+    """A number that no batch has had."""
+    return warehouse.count(
+        "select coalesce(max(batch_id), 0) + 1 from "
+        "(select batch_id from raw.files union all select batch_id from raw.checks) as used"
+    )
+
+
 def as_arrow(rows: Sequence[dict[str, object]], columns: Mapping[str, str]) -> pa.Table:
     """Rows as Arrow, with the types of `columns`."""
     return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()]))

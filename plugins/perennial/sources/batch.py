@@ -90,11 +90,35 @@ class Batch:
             for number in [numbers[entry.file, entry.version]]
         ]
 
+    def passing(self, findings: str, rows: pa.Table) -> pa.Table:
+        """Those of `rows` (file, version, row) that are in this batch and that no critical rule refuses."""
+        self.scratch.connection.register("asked_rows", rows)
+        found = self.scratch.connection.sql(
+            f"""
+            select asked.file, asked.version, asked.row
+            from asked_rows as asked
+            join files on files.name = asked.file and files.version = asked.version
+            join {TYPED} as typed on typed._file = files.number and typed._row = asked.row
+            where not exists (select 1 from {findings} as found where found._id = typed._id)
+            order by all
+            """
+        ).to_arrow_table()
+        self.scratch.connection.unregister("asked_rows")
+        return found
+
     def accepted(
-        self, findings: str, held: list[Landed], batch_id: int, ingested_at: datetime, settings: Settings
+        self,
+        findings: str,
+        held: list[Landed],
+        batch_id: int,
+        ingested_at: datetime,
+        settings: Settings,
+        only: pa.Table | None = None,
     ) -> pa.RecordBatchReader:
-        """The rows no critical rule refuses, as they go to `raw.<contract>`."""
+        """The rows no critical rule refuses, as they go to `raw.<contract>`; of these `only` (file, version, row)."""
         contract = self.source.contract
+        if only is not None:
+            self.scratch.connection.register("only_rows", only)
         key = key_of(self.source, all_numbered=self._all_numbered())
         relation = self.scratch.connection.sql(
             f"""
@@ -105,6 +129,7 @@ class Batch:
             from (select *, {key} as _key from {TYPED}) as keyed join files on number = _file
             where not exists (select 1 from {findings} as found where found._id = keyed._id)
                 and {self._not_in(held)}
+                {"and (name, version, _row) in (select file, version, row from only_rows)" if only is not None else ""}
             """,
             params={"source": self.source.name, "batch_id": batch_id, "ingested_at": ingested_at},
         )
