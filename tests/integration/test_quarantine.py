@@ -18,7 +18,11 @@ SOLD = ("status: status", "status: {sql: \"case status when 'sold' then 'complet
 FIRST, SECOND = "shop/2026-01-05.csv", "shop/2026-01-31.csv"
 FILES = {
     FIRST: HEADER + line("1") + line("2", status="sold") + line("3", status="sold", qty="none") + line("4") + line("5"),
-    SECOND: HEADER + line("6", day="2026-01-31 10:00") + line("7", day="2026-01-30 10:00", status="sold") + "8,torn\n",
+    SECOND: HEADER
+    + line("6", day="2026-01-31 10:00")
+    + line("7", day="2026-01-30 10:00", status="sold")
+    + line("8", day="2026-01-31 11:00")
+    + "9,torn\n",
 }
 
 
@@ -58,6 +62,7 @@ def test_rows_that_pass_now_are_taken_once_and_the_others_stay(shop):
         (FIRST, 5, "5", "completed", date(2026, 1, 5)),
         (SECOND, 1, "6", "completed", date(2026, 1, 31)),
         (SECOND, 2, "7", "completed", date(2026, 1, 30)),
+        (SECOND, 3, "8", "completed", date(2026, 1, 31)),
     ]
     assert quarantine.reasons(shop.settings) == [
         {"source": "shop", "reasons": reasons, "rows": 1, "files": 1, "first_day": RUN.day, "last_day": RUN.day}
@@ -81,9 +86,9 @@ def test_the_next_run_is_what_it_would_have_been_without_the_mistake(shop, homes
     found, expected = tables(shop.settings), tables(right.settings)
     of_the_way = {"raw.checks", "raw.files", "quarantine.rows", "marts.data_health"}  # what was judged, by which rules
     assert [table for table in expected if table not in of_the_way and found[table] != expected[table]] == []
-    assert shop.rows("select count(*) from core.orders") == [(6,)]
+    assert shop.rows("select count(*) from core.orders") == [(7,)]
     health = "select landed, current, quarantined from marts.data_health where source = 'shop'"
-    assert shop.rows(health) == right.rows(health) == [(8, 6, 2)]
+    assert shop.rows(health) == right.rows(health) == [(9, 7, 2)]
 
 
 def test_the_rows_of_a_file_stay_together_so_that_a_new_version_replaces_them(shop):
@@ -96,7 +101,7 @@ def test_the_rows_of_a_file_stay_together_so_that_a_new_version_replaces_them(sh
     shop.put(FIRST, HEADER + line("1"))
     shop.ingest()
     run_day(RUN, shop.settings)
-    assert shop.rows("select order_id from core.orders order by order_id") == [("1",), ("6",), ("7",)]
+    assert shop.rows("select order_id from core.orders order by order_id") == [("1",), ("6",), ("7",), ("8",)]
 
 
 def test_a_file_that_is_read_otherwise_today_keeps_its_refused_rows(shop, caplog):
