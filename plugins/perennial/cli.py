@@ -235,7 +235,10 @@ def quarantine_list(context: typer.Context) -> None:
     from perennial.flows.quarantine import reasons
 
     rows = reasons(context.obj)
-    show_rows(rows, list(rows[0])) if rows else console.print("No row is refused.")
+    if rows:
+        show_rows(rows, list(rows[0]))
+    else:
+        console.print("No row is refused.")
 
 
 @quarantine_app.command("show")

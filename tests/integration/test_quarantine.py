@@ -49,14 +49,14 @@ def test_rows_that_pass_now_are_taken_once_and_the_others_stay(shop):
     assert shop.file(FIRST) | {"reason": None} == {
         "status": "loaded", "rows": 5, "accepted": 3, "quarantined": 2, "reason": None,
     }  # fmt: skip
-    assert replay(shop) == {"waiting": 4, "taken": 0, "unreadable": 0}
+    assert replay(shop) == {"waiting": 4, "passing": 0, "unreadable": 0}
 
     shop.source(SHOP, status=SOLD)
     before = tables(shop.settings)
-    assert replay(shop, dry_run=True) == {"waiting": 4, "taken": 2, "unreadable": 0}
+    assert replay(shop, dry_run=True) == {"waiting": 4, "passing": 2, "unreadable": 0}
     assert tables(shop.settings) == before
-    assert replay(shop) == {"waiting": 4, "taken": 2, "unreadable": 0}
-    assert replay(shop) == {"waiting": 2, "taken": 0, "unreadable": 0}
+    assert replay(shop) == {"waiting": 4, "passing": 2, "unreadable": 0}
+    assert replay(shop) == {"waiting": 2, "passing": 0, "unreadable": 0}
 
     assert shop.rows("select _file, _row, order_id, status, _day from raw.order_lines order by _file, _row") == [
         (FIRST, 1, "1", "completed", date(2026, 1, 5)),
@@ -113,7 +113,7 @@ def test_a_file_that_is_read_otherwise_today_keeps_its_refused_rows(shop, caplog
     shop.ingest()
     names = HEADER.strip().replace(",", ", ")
     shop.source(SHOP, status=SOLD, csv=("format: csv", f"format: csv\ncsv: {{header: [{names}]}}"))
-    assert replay(shop) == {"waiting": 4, "taken": 0, "unreadable": 4}
+    assert replay(shop) == {"waiting": 4, "passing": 0, "unreadable": 4}
     assert f"file {FIRST}: it had 5 rows and has 6 by the source file of today" in caplog.text
     assert len(shop.rows("select row from quarantine.rows")) == 4
 
@@ -125,7 +125,7 @@ def test_a_landed_copy_that_is_gone_is_named(shop, caplog):
     shop.source(SHOP, status=SOLD)
     for copy in (shop.settings.landing_dir / "shop").glob("1-*-2026-01-05.csv"):
         copy.unlink()
-    assert replay(shop) == {"waiting": 4, "taken": 1, "unreadable": 2}
+    assert replay(shop) == {"waiting": 4, "passing": 1, "unreadable": 2}
     assert f"file {FIRST}" in caplog.text
     assert "is gone. Restore the landing" in caplog.text
 

@@ -53,11 +53,12 @@ def replay(source_name: str, settings: Settings, *, dry_run: bool = False) -> di
     Judge the refused rows of a source again, by its mapping and rules of today, and take in those that pass now.
 
     They count on their own days from the next run on; a row is taken once. The others stay as they are. Returns how
-    many rows were waiting, how many pass, and how many were in files whose landed copy is gone or not readable; with
-    `dry_run` nothing is changed. Raises BadConfig for an unknown source, BadData when a mapping expression fails.
+    many rows were waiting, how many pass, and how many are in files that cannot be read as they were: the landed copy
+    is gone, or has another number of rows by the source file of today. With `dry_run` nothing is changed. Raises
+    BadConfig for an unknown source, BadData when a mapping expression fails.
     """
     source = load_source(source_name, settings)
-    figures = {"waiting": 0, "taken": 0, "unreadable": 0}
+    figures = {"waiting": 0, "passing": 0, "unreadable": 0}
     with open_warehouse(settings) as warehouse:
         _raise_if_empty(warehouse)
         refused = warehouse.query(
@@ -83,7 +84,7 @@ def replay(source_name: str, settings: Settings, *, dry_run: bool = False) -> di
                     log.warning("%s", reason)
                     figures["unreadable"] += waiting[file]
                 passing = batch.passing(FINDINGS, _without(refused, unreadable))
-                figures["taken"] += passing.num_rows
+                figures["passing"] += passing.num_rows
                 if passing.num_rows and not dry_run:
                     with warehouse.transaction():
                         _take(warehouse, source, batch, passing, settings)

@@ -130,7 +130,7 @@ class Materializer:
         lineage = self._lineage(model)
         exists = self.warehouse.has(model.table)
         for key in filter(None, (model.replaces, *model.via)):
-            # Before the transaction: until it ends, no other build could do the same.
+            # Not in the transaction: PostgreSQL would let other builds of the same set wait until it ends.
             self.warehouse.tune(f"touched.{key}", ())
         with self.warehouse.transaction():
             if model.refresh == "history" and exists:
