@@ -112,7 +112,7 @@ class Warehouse(ABC):
         existing = self.columns(table)
         if not existing:
             self.execute(f"create schema if not exists {table.partition('.')[0]}")
-            self.execute(f"create table {table} ({', '.join(f'{c} {self.type_name(t)}' for c, t in columns.items())})")
+            self.execute(f"create table {table} ({self._columns(columns)})")
         for column, kind in columns.items():
             if existing and column not in existing:
                 self.execute(f"alter table {table} add column {column} {self.type_name(kind)}")
@@ -121,20 +121,30 @@ class Warehouse(ABC):
         """The engine's name of a column type."""
         return kind
 
-    def load(self, table: str, rows: pa.Table) -> None:
-        """Create `table` with exactly `rows`; it must not exist."""
-        self.create(table, {field.name: type_of(field.type) for field in rows.schema})
+    def load(self, table: str, rows: pa.Table, *, temporary: bool = False) -> None:
+        """
+        Create `table` with exactly `rows`; it must not exist.
+
+        Its columns are declared: what DuckDB 2.0.0 makes of an empty SELECT and fills in the same transaction it believes
+        to be null from 122,880 rows on.
+        """
+        columns = {field.name: type_of(field.type) for field in rows.schema}
+        if temporary:
+            self.execute(f"create temp table {table} ({self._columns(columns)})")
+        else:
+            self.create(table, columns)
         self.append(table, rows)
 
     def upsert(self, table: str, key: str, rows: pa.Table) -> None:
         """Add `rows` to `table` in place of those with the same `key`. Call it in a transaction."""
-        columns = ", ".join(rows.schema.names)
         self.execute("drop table if exists incoming_rows")
-        self.create_as("incoming_rows", f"select {columns} from {table} where false", temporary=True)
-        self.append("incoming_rows", rows)
+        self.load("incoming_rows", rows, temporary=True)
         self.execute(f"delete from {table} where {key} in (select {key} from incoming_rows)")
         self.insert(table, "incoming_rows", rows.schema.names)
         self.drop("incoming_rows")
+
+    def _columns(self, columns: Mapping[str, str]) -> str:
+        return ", ".join(f"{name} {self.type_name(kind)}" for name, kind in columns.items())
 
     def insert(self, table: str, source: str, columns: Iterable[str]) -> None:
         """Add the rows of the table `source`, matched by column name."""

@@ -73,6 +73,18 @@ def test_upsert_puts_rows_in_place_of_those_with_their_key(warehouse):
     assert rows(warehouse) == [(1, "one"), (2, "zwei"), (3, "drei")]
 
 
+def test_many_rows_loaded_in_a_transaction_are_seen_by_every_condition(warehouse):
+    """DuckDB 2.0.0 took a column that an empty SELECT had declared to be null throughout, once it filled a row group."""
+    many = pa.table({"a": range(130_000), "b": [f"ref:{number}" for number in range(130_000)]})
+    with warehouse.transaction():
+        warehouse.load("core.many", many)
+        warehouse.load("many_too", many, temporary=True)
+        warehouse.upsert("core.x", "b", many)
+        warehouse.upsert("core.x", "b", many)
+    for table in ("core.many", "many_too", "core.x"):
+        assert warehouse.count(f"select count(*) from {table} where not starts_with(b, 'device:')") == 130_000
+
+
 def test_parameters_are_bound_not_pasted(warehouse):
     warehouse.execute("insert into core.x values ($a, $b)", a=1, b="x'); drop table core.x; --")
     assert warehouse.value("select b from core.x where a = $a", a=1) == "x'); drop table core.x; --"
