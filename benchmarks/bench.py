@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,8 @@ from perennial.foundation.settings import load_settings
 
 SCALES = {"small": (20_000,), "full": (100_000, 1_000_000)}
 HISTORIES = (6, 12, 24)  # months
-PARTS = ("shop", "pandas", "postgres", "airflow")
+PARTS = ("people", "shop", "pandas", "postgres", "airflow")
+LINKS = 5_000_000  # of which people are made
 PANDAS_UP_TO = 200_000  # customers; pandas needs about 15 GB for a million
 
 
@@ -42,10 +43,12 @@ def main() -> None:
     with _folder(arguments.work) as work:  # what is measured is written at once: the whole takes an hour
         if "airflow" in arguments.only:
             page.write({"airflow": measure_airflow(work)}, machine, arguments.page)
-        if set(arguments.only) - {"airflow"}:
+        if "people" in arguments.only:
+            page.write({"people": measure_people(work)}, machine, arguments.page)
+        if set(arguments.only) - {"airflow", "people"}:
             for customers in arguments.customers or SCALES[arguments.scale]:
                 found = measure_shop(work, customers, arguments)
-                if set(arguments.only) - {"airflow", "postgres"}:
+                if set(arguments.only) - {"airflow", "people", "postgres"}:
                     page.write({"shops": {customers: found}}, machine, arguments.page)
                 if "postgres" in arguments.only:
                     found["postgres"] = measure_postgres(work, customers, arguments)
@@ -119,6 +122,18 @@ def measure_pandas(home: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     folder = home / "parquet"
     step("export", home=home, day=day, folder=folder)
     return step("pandas", folder=folder, day=day)
+
+
+def measure_people(work: Path) -> dict[str, Any]:
+    """Who is one person, of five million links, on both engines."""
+    home = work / "home-people"
+    found = {}
+    for engine, started in {"DuckDB": nullcontext(), "PostgreSQL": postgres()}.items():
+        say(f"who is one person, in {engine}")
+        with started as server:
+            found[engine] = step("people", server, home=home, day=shop.END, links=LINKS)
+        shutil.rmtree(home, ignore_errors=True)  # in PostgreSQL there is none
+    return found
 
 
 def measure_airflow(work: Path) -> dict[str, Any]:

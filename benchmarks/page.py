@@ -45,6 +45,8 @@ def write(results: Results, machine: str, path: Path) -> None:
     for customers, found in results.get("postgres", {}).items():
         body = "\n".join([f"### {customers:,} customers in PostgreSQL", "", stamp, "", *_against_postgres(found)])
         text = _between(_with_markers(text, "servers", f"server-{customers}"), f"server-{customers}", body)
+    if "people" in results:
+        text = _between(text, "people", "\n".join([stamp, "", *_people(results["people"])]))
     if "airflow" in results:
         text = _between(text, "airflow", "\n".join([stamp, "", *_airflow(results["airflow"])]))
     path.write_text(text, encoding="utf-8")
@@ -101,6 +103,17 @@ def _shop(found: Results) -> Iterator[str]:
         yield (
             f"| `{table['table_name']}` | {table['how']} | {table['row_count']:,} | {table['seconds']:.2f} | "
             f"{first.get(table['table_name'], 0):.2f} |"
+        )
+
+
+def _people(results: Results) -> Iterator[str]:
+    yield from _table(
+        "engine", "links", "people", "all of it, seconds", "a day with 5,000 new links, seconds", "peak MB"
+    )
+    for engine, found in results.items():
+        yield (
+            f"| {engine} | {found['links']:,} | {found['people']:,} | {found['whole']:.1f} | {found['day']:.1f} | "
+            f"{found['peak_mb']:,.0f} |"
         )
 
 

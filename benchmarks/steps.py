@@ -119,6 +119,67 @@ def tables(home: str, day: str) -> Figures:
     return {"same_work_seconds": same_work, "tables": rows}
 
 
+def people(home: str, day: str, links: int) -> Figures:
+    """
+    Who is one person, of `links` links: all of it, and then a day on which 5,000 of them are new.
+
+    Half the references share a phone number with another; there are a chain of 10,000 and a number that 100,000 share.
+    """
+    from perennial.flows.tables import open_tables, rule_tables
+    from perennial.warehouse import Materializer, Warehouse
+
+    settings = _settings(home, day)
+    number = links * 4 // 11  # of references: two and three quarters of a link each
+    run = run_of(date.fromisoformat(day), settings)
+    tables = [f"core.{name}" for name in ("trusted_links", "components", "identities", "merged_customers")]
+
+    def build(materializer: Materializer) -> float:
+        began = time.monotonic()
+        for table in tables:
+            materializer.build(materializer.models[table])
+        materializer.settle()
+        return time.monotonic() - began
+
+    def link(warehouse: Warehouse, sql: str) -> None:
+        warehouse.execute(
+            f"insert into core.links select identity, linked, identity, linked, date '2025-01-01' from ({sql}) as named"
+        )
+
+    with open_tables(run, settings) as (warehouse, materializer):
+        for table, rows in rule_tables(settings).items():
+            materializer.load_rules(table, rows)
+        warehouse.create(
+            "core.links",
+            {**dict.fromkeys(("identity", "linked", "identity_name", "linked_name"), "text"), "first_day": "date"},
+        )
+        for linked, count, every in (
+            ("'ref:' || n", number, 1),
+            ("'email:' || n || '@example.com'", number, 1),
+            ("'phone:+49' || n", number // 2, 1),
+            ("'phone:+49' || n + 1", number // 2, 2),
+            ("'card:chain' || n", 10_000, 1),
+            ("'card:chain' || n + 1", 10_000, 1),
+            ("'phone:+1'", 100_000, 1),
+        ):
+            link(warehouse, f"select 'ref:' || n as identity, {linked} as linked from {_numbers(count, every)}")
+        found = {"links": warehouse.count("select count(*) from core.links"), "whole": build(materializer)}
+        found["people"] = warehouse.count("select count(distinct customer_id) from core.identities")
+        longest = "select count(*) as members from core.identities group by component"
+        assert warehouse.count(f"select max(members) from ({longest}) as chains") >= 10_000
+    with open_tables(run, settings) as (warehouse, materializer):
+        mail = f"select 'email:' || n * 100 || '@example.com' as key, n from {_numbers(5_000)}"
+        link(warehouse, f"select 'ref:' || n * 100 + 3 as identity, key as linked from ({mail}) as mail")
+        warehouse.execute(f"insert into touched.identifiers select key from ({mail}) as mail")
+        found["day"] = build(materializer)
+        assert warehouse.count("select count(distinct customer_id) from core.identities") < found["people"]
+    return found
+
+
+def _numbers(count: int, every: int = 1) -> str:
+    """SQL for a table of n from 0, on either engine."""
+    return f"(select value as n from generate_series(0, {count - 1}, {every}) as numbers(value)) as numbers"
+
+
 def export(home: str, day: str, folder: str) -> Figures:
     """What passed the gate, and our results, as Parquet: input and touchstone of the pandas program."""
     import duckdb
@@ -189,7 +250,19 @@ def _settings(home: str, day: str) -> Settings:
 
 STEPS = {
     step.__name__: step
-    for step in (generate, load, read_plainly, first_refresh, increment, tables, export, pandas, parse_dags, plain_day)
+    for step in (
+        generate,
+        load,
+        read_plainly,
+        first_refresh,
+        increment,
+        tables,
+        people,
+        export,
+        pandas,
+        parse_dags,
+        plain_day,
+    )
 }
 
 

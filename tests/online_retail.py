@@ -29,6 +29,7 @@ NewSettings = Callable[..., Settings]
 # What the tables hold of the way in which the year came in; everything else is a function of the last day alone.
 HISTORIES = {  # by day: what each day that was run found, against the run before
     "churn.risk_changes",
+    "core.customer_merges",
     "loyalty.tier_changes",
     "marts.segment_daily",
     "segments.membership_changes",

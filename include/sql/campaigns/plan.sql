@@ -2,8 +2,7 @@
 -- First what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
 -- Arm and variant depend on campaign and customer alone, so they are the same on every occurrence. All campaigns are
 -- weighed together: a person gets the promotional mail with the lowest priority number. What has been frozen is not
--- planned again. Earlier mail counts for the person and for the mailbox: who was known by an e-mail alone may have a customer
--- number today.
+-- planned again. Earlier mail counts for the person, under whatever numbers they had, and for the mailbox.
 -- grain:   campaign, customer_id
 -- refresh: rebuild
 -- pii:     none
@@ -45,9 +44,16 @@ arms as (
 ),
 
 sent as (
-    select message_id, campaign, customer_id, address_hash, send_day, purpose
-    from ledger.messages
-    where send_day <= $day and state not in ('held', 'failed', 'expired', 'cancelled', 'bounced')
+    select
+        messages.message_id,
+        messages.campaign,
+        coalesce(merged.customer_id, messages.customer_id) as customer_id,
+        messages.address_hash,
+        messages.send_day,
+        messages.purpose
+    from ledger.messages as messages
+    left join core.merged_customers as merged on messages.customer_id = merged.former_id
+    where messages.send_day <= $day and messages.state not in ('held', 'failed', 'expired', 'cancelled', 'bounced')
 ),
 
 received as (
@@ -118,15 +124,16 @@ consented as (
 
 promised as (
     select
-        decisions.customer_id,
+        coalesce(merged.customer_id, decisions.customer_id) as customer_id,
         min(decisions.campaign) as first_campaign,
         max(decisions.campaign) as last_campaign
     from campaigns.decisions as decisions
     inner join rules.campaigns as books on decisions.campaign = books.campaign
+    left join core.merged_customers as merged on decisions.customer_id = merged.former_id
     where decisions.send_day = cast($day + interval 1 day as date)
         and decisions.reason = 'send'
         and books.purpose = 'promotional'
-    group by decisions.customer_id
+    group by coalesce(merged.customer_id, decisions.customer_id)
 ),
 
 judged as (

@@ -1,4 +1,4 @@
--- What we were told about each person, the newest profile. One row per customer.
+-- What we were told about each person: of several profiles, in several systems, the newest. One row per customer.
 -- An e-mail is given only if it looks like one: one @, a dot in the domain, no blank.
 -- grain:   customer_id
 -- refresh: replace_people
@@ -13,18 +13,26 @@ with people as (
     group by customer_id
 ),
 
+ranked as (
+    select
+        customer_id, email, phone, name, birthday, gender, country, region, city, postcode, locale, timezone, interests,
+        signup_date, signup_channel, acquisition_cost, referred_by,
+        row_number() over (partition by customer_id order by updated_at desc, customer_ref, profile) as place
+    from core.profiles
+),
+
 profiles as (
     select
-        customer_ref, lower(email) as email, phone, name, birthday, gender, country, region, city, postcode, locale,
-        timezone, interests, signup_date, signup_channel, acquisition_cost, referred_by
-    from staging.customers
-    where fate = 'current'
+        customer_id, email, phone, name, birthday, gender, country, region, city, postcode, locale, timezone, interests,
+        signup_date, signup_channel, acquisition_cost, referred_by
+    from ranked
+    where place = 1
 ),
 
 addresses as (
     select people.customer_id, coalesce(profiles.email, people.email) as email
     from people
-    left join profiles on people.customer_id = profiles.customer_ref
+    left join profiles on people.customer_id = profiles.customer_id
 )
 
 select
@@ -33,8 +41,8 @@ select
     profiles.phone,
     profiles.name,
     profiles.birthday,
-    lower(profiles.gender) as gender,
-    upper(profiles.country) as country,
+    profiles.gender,
+    profiles.country,
     profiles.region,
     profiles.city,
     profiles.postcode,
@@ -46,7 +54,7 @@ select
     profiles.acquisition_cost,
     profiles.referred_by
 from people
-left join profiles on people.customer_id = profiles.customer_ref
+left join profiles on people.customer_id = profiles.customer_id
 left join addresses
     on people.customer_id = addresses.customer_id
     and addresses.email like '%_@_%.__%'

@@ -1,28 +1,38 @@
--- Which person each identity belongs to. One row per identity (`ref:…`, `email:…` or `phone:…`).
--- A profile brings its reference, e-mail and phone together; where several profiles claim the same e-mail or phone, the
--- smallest reference has it. An identity that no profile claims is a person of its own.
+-- Which person each identity belongs to. One row per identity (`ref:…`, `email:…`, `phone:…` or `device:…`) of a person.
+-- A person has the number of the reference, else of the e-mail or phone, that was seen first: who is joined by another
+-- later keeps it. A device that nobody was seen to use is no person. `known_as` is the number that the identity has alone.
 -- grain:   identity
--- refresh: replace_sightings
--- keys:    sightings = identity, identities = identity, people = customer_id
--- pii:     identity
+-- refresh: replace_components
+-- keys:    components = component, identities = identity, people = customer_id
+-- pii:     identity, component
 
-with claimed as (
-    select identity, min(customer_id) as customer_id
-    from core.claims
-    group by identity
+with named as (
+    select
+        identity,
+        component,
+        first_day,
+        case
+            when starts_with(identity, 'ref:') then substring(identity, 5)
+            when not starts_with(identity, 'device:') then 'x-' || substring(md5(identity), 1, 16)
+        end as known_as
+    from core.components
 ),
 
-unclaimed as (
+ranked as (
     select
-        sightings.identity,
-        case
-            when starts_with(sightings.identity, 'ref:') then substring(sightings.identity, 5)
-            else 'x-' || substring(md5(sightings.identity), 1, 16)
-        end as customer_id
-    from core.sightings as sightings
-    where not exists (select 1 from claimed where claimed.identity = sightings.identity)
+        component,
+        known_as,
+        row_number() over (
+            partition by component
+            order by
+                coalesce(first_day, date '9999-12-31'),
+                case when starts_with(identity, 'ref:') then 0 when starts_with(identity, 'email:') then 1 else 2 end,
+                identity
+        ) as place
+    from named
+    where known_as is not null
 )
 
-select identity, customer_id from claimed
-union all
-select identity, customer_id from unclaimed
+select named.identity, named.component, named.known_as, ranked.known_as as customer_id
+from named
+inner join ranked on named.component = ranked.component and ranked.place = 1

@@ -56,7 +56,8 @@ earned as (
     select decisions.campaign, decisions.send_day, decisions.customer_id, orders.order_id, orders.net_revenue
     from decisions
     inner join rules.campaigns as books on decisions.campaign = books.campaign
-    inner join core.orders as orders on decisions.customer_id = orders.customer_id
+    left join core.merged_customers as merged on decisions.customer_id = merged.former_id
+    inner join core.orders as orders on coalesce(merged.customer_id, decisions.customer_id) = orders.customer_id
     where decisions.reason in ('send', 'campaign_holdout')
         and orders.is_completed
         and orders.ordered_date >= decisions.send_day

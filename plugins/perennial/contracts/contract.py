@@ -14,6 +14,7 @@ from perennial.foundation.settings import Settings
 
 SQL_TYPES = {
     "text": "text",
+    "phone": "text",
     "integer": "bigint",
     "number": "double",
     "quantity": "decimal(14,4)",
@@ -35,9 +36,11 @@ class Severity(StrEnum):
 
 
 class Column(Document):
-    """One column of a contract. Timestamps are UTC; every one brings a business date beside it."""
+    """One column of a contract. Timestamps are UTC, each with a business date beside it; phone numbers are E.164."""
 
-    type: Literal["text", "integer", "number", "quantity", "money", "price", "timestamp", "date", "boolean", "json"]
+    type: Literal[
+        "text", "phone", "integer", "number", "quantity", "money", "price", "timestamp", "date", "boolean", "json"
+    ]
     required: bool = False
     pii: bool = Field(default=False, description="Personal data: it stays out of published tables.")
 

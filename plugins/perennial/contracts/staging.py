@@ -19,6 +19,7 @@ _IDENTITIES = {
     "customer_ref": "'ref:' || customer_ref",
     "email": "'email:' || lower(email)",
     "phone": "'phone:' || phone",
+    "device_id": "'device:' || device_id",
 }
 
 

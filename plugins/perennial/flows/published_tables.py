@@ -57,6 +57,26 @@ _INTERNAL = {
         from raw.files
         where day = $day and status in ('refused', 'held')
     """,
+    "internal.merged_customers": """
+        select former_id, customer_id
+        from core.merged_customers
+    """,
+    "internal.customer_merges": """
+        select day, former_id, customer_id, change
+        from core.customer_merges
+    """,
+    # Of people who were several, and links that do not count: the others explain themselves.
+    "internal.links": """
+        select
+            people.customer_id, links.identity_name, links.linked_name, links.first_day,
+            trusted.linked is not null as counts
+        from core.links as links
+        join core.identities as people on links.identity = people.identity
+        left join core.trusted_links as trusted
+            on links.identity = trusted.identity and links.linked = trusted.linked
+        where links.identity <> links.linked
+            and (trusted.linked is null or people.customer_id in (select customer_id from core.merged_customers))
+    """,
     "internal.decisions": """
         select campaign, send_day, customer_id, arm, variant, reason
         from campaigns.decisions

@@ -116,9 +116,14 @@ def explain(customer_id: str, settings: Settings) -> Row:
     """
     Why a customer is where they are: profile, segments, tier, risk, decisions and messages, each with its reason.
 
-    Raises BadConfig for a customer who is not in the newest publication, or when there is none.
+    A number that became another's is looked up as that one. Raises BadConfig for a customer who is not in the newest
+    publication, or when there is none.
     """
     with _published(settings) as (snapshot, manifest):
+        current = snapshot.query(
+            "select customer_id from internal.merged_customers where former_id = $customer_id", customer_id=customer_id
+        )["customer_id"].to_pylist()
+        customer_id = current[0] if current else customer_id
 
         def rows(sql: str) -> list[Row]:
             found: list[Row] = snapshot.query(sql, customer_id=customer_id).to_pylist()
@@ -132,6 +137,22 @@ def explain(customer_id: str, settings: Settings) -> Row:
             "customer_id": customer_id,
             "profile": profile[0],
             "has_address": profile[0]["email_domain"] is not None,
+            "identity": {
+                "also_known_as": [
+                    row["former_id"]
+                    for row in rows(
+                        "select former_id from internal.merged_customers where customer_id = $customer_id order by 1"
+                    )
+                ],
+                "links": rows(
+                    "select identity_name, linked_name, first_day as since, counts from internal.links"
+                    " where customer_id = $customer_id order by since, identity_name, linked_name"
+                ),
+                "changes": rows(
+                    "select day, former_id, customer_id, change from internal.customer_merges where former_id"
+                    " = $customer_id or customer_id = $customer_id order by day, former_id"
+                ),
+            },
             "segments": rows(
                 "with entered as ("
                 " select segment, max(day) as since_day from internal.membership_changes"
@@ -159,13 +180,16 @@ def explain(customer_id: str, settings: Settings) -> Row:
                 {**row, "why": REASONS.get(row["reason"], plain(row["reason"]))}
                 for row in rows(
                     "select campaign, send_day, reason, arm, variant from internal.decisions"
-                    " where customer_id = $customer_id order by send_day desc, campaign"
+                    " where customer_id = $customer_id or customer_id in ("
+                    "select former_id from internal.merged_customers where customer_id = $customer_id)"
+                    " order by send_day desc, campaign"
                 )
             ],
         }
     with open_ledger(settings) as ledger:
+        numbers = (customer_id, *found["identity"]["also_known_as"])
         found["messages"] = [
-            {field: message[field] for field in _MESSAGE_FIELDS} for message in ledger.messages_of(customer_id)
+            {field: message[field] for field in _MESSAGE_FIELDS} for message in ledger.messages_of(*numbers)
         ]
     return found
 

@@ -12,6 +12,7 @@ from perennial.campaigns.definition import Campaign, load_campaigns
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import Contract, load_contracts
 from perennial.contracts.staging import GRAIN, staging_keys, staging_sql
+from perennial.customers.identity import load_identity_rules
 from perennial.foundation.days import Run
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -66,6 +67,13 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
             raise BadConfig(
                 f"{model.path}: {model.table} may not read {', '.join(wrong)}: data flows {' -> '.join(SCHEMAS)}."
             )
+        keys = {key for key in (model.replaces, *model.via, *model.connects) if key}
+        blind = sorted(table for table in model.depends_on & models.keys() if keys.isdisjoint(models[table].keys))
+        if keys and blind:
+            raise BadConfig(
+                f"{model.path}: {model.table} would not see what changes in {', '.join(blind)}: "
+                f"give it one of the keys {', '.join(sorted(keys))}, or refresh by a key that it has."
+            )
     return models
 
 
@@ -106,6 +114,7 @@ def rule_tables(settings: Settings) -> dict[str, pa.Table]:
     loyalty = load_loyalty_rules(settings).tables()
     campaigns = load_campaigns(settings)
     policy = load_contact_policy(settings)
+    identity = load_identity_rules(settings)
     first, last = _CALENDAR
     tables: Mapping[str, tuple[dict[str, pa.DataType], Rows]] = {
         "rules.calendar": ({"day": day}, [{"day": first + timedelta(n)} for n in range((last - first).days)]),
@@ -123,6 +132,23 @@ def rule_tables(settings: Settings) -> dict[str, pa.Table]:
                 "to_day": day,
             },
             loyalty["rules.earning"],
+        ),
+        "rules.identifiers": (
+            {"kind": text, "at_most": whole},
+            [{"kind": kind, "at_most": count} for kind, count in identity.at_most.items()],
+        ),
+        "rules.nobodys_identifiers": ({"identifier": text}, [{"identifier": one} for one in identity.nobody]),
+        "rules.mail_domains": (
+            {"domain": text, "ignores_dots": pa.bool_(), "same_as": text},
+            [{"domain": domain, **found.model_dump()} for domain, found in identity.mail_domains.items()],
+        ),
+        "rules.identity_cuts": (
+            {"one": text, "other": text},
+            [
+                {"one": one, "other": other}
+                for cut in identity.cuts
+                for one, other in (cut.between, reversed(cut.between))
+            ],
         ),
         "rules.churn": (
             {"prior_gaps": real, "default_gap_days": real, "medium_at": real, "high_at": real},

@@ -289,9 +289,9 @@ class Messages(Store):
         """Messages that a server accepted at `moment` or later, oldest first."""
         return self._message_rows(messages.c.accepted_at >= moment)
 
-    def messages_of(self, customer_id: str) -> list[Row]:
-        """All messages of a customer, newest first, without address and context."""
-        return self._message_rows(messages.c.customer_id == customer_id)
+    def messages_of(self, *customer_ids: str) -> list[Row]:
+        """All messages of a customer, under all their numbers, newest first, without address and context."""
+        return self._message_rows(messages.c.customer_id.in_(customer_ids))
 
     def message(self, message_id: str) -> Row | None:
         """One message, without address and context."""

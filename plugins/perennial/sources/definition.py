@@ -16,6 +16,7 @@ from perennial.contracts import Contract, load_contract
 from perennial.foundation.documents import Document, read_document
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
+from perennial.sources.phone import country_of
 
 
 class Expression(Document):
@@ -47,6 +48,7 @@ class _SourceFile(Document):
     csv: Csv = Csv()
     encodings: tuple[str, ...] = ("utf-8",)
     timezone: str | None = None
+    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="Of phone numbers without a country code.")
     formats: dict[str, Names] = Field(default_factory=dict)
     columns: dict[str, Expression | Names]
     max_refused: float = Field(0.2, ge=0, le=1)
@@ -83,6 +85,7 @@ class Source:
     header: tuple[str, ...] | None
     encodings: tuple[str, ...]
     timezone: str
+    country: str
     max_refused: float
     repeats_are_duplicates: bool
     required: bool
@@ -109,6 +112,7 @@ def load_source(name: str, settings: Settings) -> Source:
     problems = list(_problems(name, written, contract))
     if problems:
         raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
+    timezone = written.timezone or settings.timezone
     return Source(
         name=name,
         file=path,
@@ -118,7 +122,8 @@ def load_source(name: str, settings: Settings) -> Source:
         delimiter=written.csv.delimiter,
         header=written.csv.header,
         encodings=written.encodings,
-        timezone=written.timezone or settings.timezone,
+        timezone=timezone,
+        country=written.country or country_of(ZoneInfo(timezone)),
         max_refused=written.max_refused,
         repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,

@@ -38,13 +38,11 @@ def typed_rows(source: Source, group: Group) -> str:
     columns = source.contract.columns
     mapped = ", ".join(f"{mapped_text(source, name, group.header)} as {name}" for name in columns)
     texts = ", ".join(f"nullif({_trimmed(name)}, '') as {name}" for name in columns)
-    values = ", ".join(
-        f"{_value(name, column, source.formats.get(name, ()))} as v_{name}" for name, column in columns.items()
-    )
+    values = ", ".join(f"{_value(name, column, source)} as v_{name}" for name, column in columns.items())
     unreadable = ", ".join(
         f"case when {name} is not null and v_{name} is null then '{name}' end"
         for name, column in columns.items()
-        if column.type != "text"
+        if column.type not in ("text", "phone")
     )
     return f"""
         insert into {TYPED}
@@ -81,14 +79,15 @@ def _trimmed(name: str) -> str:
     return f"case when {needs} then trim({name}, {_SPACES}) else {name} end"
 
 
-def _value(name: str, column: Column, formats: tuple[str, ...]) -> str:
+def _value(name: str, column: Column, source: Source) -> str:
     """One typed value, null where the text is not readable as its type."""
     if column.type in ("date", "timestamp"):
-        parses = [f"try_strptime({name}, {literal(text)})::{column.sql_type}" for text in formats]
+        parses = [f"try_strptime({name}, {literal(text)})::{column.sql_type}" for text in source.formats.get(name, ())]
         moment = f"coalesce({', '.join(parses)})" if parses else f"try_cast({name} as {column.sql_type})"
         return f"case when {moment} between {_BOUNDS[column.type]} then {moment} end"
     readings = {
         "text": name,
+        "phone": f"e164({name}, {_country(source)})",
         # A plain cast would round 3.7.
         "integer": f"case when regexp_full_match({name}, '[-+]?[0-9]+([.]0*)?') then try_cast({name} as bigint) end",
         "number": f"case when isfinite(try_cast({name} as double)) then try_cast({name} as double) end",
@@ -96,6 +95,14 @@ def _value(name: str, column: Column, formats: tuple[str, ...]) -> str:
         "json": f"case when json_valid({name}) then {name} end",
     }
     return readings.get(column.type, f"try_cast({name} as {column.sql_type})")
+
+
+def _country(source: Source) -> str:
+    """The country of a row's phone numbers: its own where it has one, else the source's."""
+    default = literal(source.country)
+    if "country" not in source.contract.columns:
+        return default
+    return f"case when regexp_full_match(country, '[A-Za-z]{{2}}') then upper(country) else {default} end"
 
 
 def _canonical(name: str, column: Column) -> str:

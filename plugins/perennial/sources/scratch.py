@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from duckdb.sqltypes import VARCHAR
 
 from perennial.foundation.settings import Settings
+from perennial.sources.phone import e164
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def open_scratch(timezone: str, settings: Settings) -> Iterator[Scratch]:
     try:
         connection.execute(f"set timezone = '{timezone}'")
         connection.execute("set enable_progress_bar = false")
+        connection.create_function("e164", e164, [VARCHAR, VARCHAR], VARCHAR)
         yield Scratch(connection, folder)
     finally:
         connection.close()

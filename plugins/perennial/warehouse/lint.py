@@ -25,7 +25,8 @@ _FUNCTIONS = (
     exp.Count, exp.Sum, exp.Min, exp.Max, exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead,
     exp.FirstValue, exp.GroupConcat, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Round, exp.Floor,
     exp.Ceil, exp.Exp, exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Concat, exp.SplitPart, exp.Substring,
-    exp.StartsWith, exp.DateDiff, exp.DateAdd, exp.DateTrunc, exp.TimestampTrunc, exp.Extract, exp.MD5, exp.Bracket,
+    exp.Replace, exp.StartsWith, exp.DateDiff, exp.DateAdd, exp.DateTrunc, exp.TimestampTrunc, exp.Extract, exp.MD5,
+    exp.Bracket,
 )  # fmt: skip
 _ORDERED = (exp.RowNumber, exp.Rank, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue)
 ALLOWED = frozenset({*_STRUCTURE, *_OPERATORS, *_FUNCTIONS})

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from perennial.foundation.errors import Permanent
 from perennial.warehouse.compose import compose
+from perennial.warehouse.connect import connected
 from perennial.warehouse.engine import Warehouse
 from perennial.warehouse.model import Model
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _KEY_TYPES = {"days": "date"}  # every other key is text
 # Rows of these keys lie all over a table, those of other keys together.
-_OF_PEOPLE = {"customers", "people", "identities", "sightings"}
+_OF_PEOPLE = {"components", "customers", "identifiers", "identities", "joined", "people", "sightings"}
 
 
 @dataclass(frozen=True)
@@ -129,14 +130,16 @@ class Materializer:
         started = time.monotonic()
         lineage = self._lineage(model)
         exists = self.warehouse.has(model.table)
-        for key in filter(None, (model.replaces, *model.via)):
+        for key in filter(None, (model.replaces, *model.via, *model.connects)):
             # Not in the transaction: PostgreSQL would let other builds of the same set wait until it ends.
             self.warehouse.tune(f"touched.{key}", ())
         with self.warehouse.transaction():
             if model.refresh == "history" and exists:
                 how, rows = "history", self._history(model)
-            elif model.replaces and exists and self.settled and self._built_as(model.table) == lineage:
+            elif exists and self.settled and self._built_as(model.table) == lineage and model.replaces:
                 how, rows = "replaced", self._replace(model, model.replaces)
+            elif exists and self.settled and self._built_as(model.table) == lineage and model.connects:
+                how, rows = "replaced", self._connect(model)
             else:
                 how, rows = "rebuilt", self._rebuild(model, exists=exists)
             self._remember(model.table, lineage)
@@ -209,7 +212,7 @@ class Materializer:
 
     def load_rules(self, table: str, rows: pa.Table) -> None:
         """Load a rule book as a table; models that read it are rebuilt whole when it changed."""
-        fingerprint = _hash(rows.schema.to_string(), rows.to_pylist())
+        fingerprint = _hash(rows.schema.to_string(), sorted(rows.to_pylist(), key=repr))
         if self.warehouse.has(table) and self._built_as(table) == fingerprint:
             return
         with self.warehouse.transaction():
@@ -221,7 +224,7 @@ class Materializer:
     def _rebuild(self, model: Model, *, exists: bool) -> int:
         new = f"{model.table}__new"
         self.warehouse.drop(new)
-        self.warehouse.create_as(new, self._sql(model))
+        self._create(model, new, {})
         self._check_grain(model, new)
         if exists and self.settled:
             for key, column in model.keys.items():
@@ -242,10 +245,38 @@ class Materializer:
         if not self.warehouse.value(f"select count(*) from touched.{key}"):
             return 0
         touched = self._touched(model.table, column, key)
-        self.warehouse.execute("drop table if exists replacement")
-        self.warehouse.create_as("replacement", self._sql(model, touched=key), temporary=True)
-        self._check_grain(model, "replacement")
         others = {other: other_column for other, other_column in model.keys.items() if other != key}
+        return self._exchange(model, touched, self._picked(model, key), others)
+
+    def _connect(self, model: Model) -> int:
+        """Make the chains anew that touched identifiers were part of, are part of now, or are joined by."""
+        identifier, component = list(model.columns)[:2]
+        reached = []
+        for table in model.depends_on:
+            keys = self._keys_of(table)
+            for key in (key for key in model.connects if key in keys):
+                reached.append(f"select {identifier} from {table} where {self._touched(table, keys[key], key)}")
+                if keys[key] == identifier:
+                    reached.append(f"select key as {identifier} from touched.{key}")  # of pairs that are gone, too
+        self.warehouse.execute("drop table if exists reached")
+        self.warehouse.create_as("reached", " union ".join(reached), temporary=True)
+        if not self.warehouse.value("select count(*) from reached"):
+            return 0
+        chained = (
+            f"select {identifier} as key from reached union select {identifier} as key from {model.table}"
+            f" where {component} in (select {component} from {model.table}"
+            f" where {identifier} in (select {identifier} from reached))"
+        )
+        self.warehouse.execute("drop table if exists chained")
+        self.warehouse.create_as("chained", chained, temporary=True)
+        condition = f"{identifier} in (select key from chained)"
+        return self._exchange(model, condition, dict.fromkeys(model.depends_on, condition), model.keys)
+
+    def _exchange(self, model: Model, touched: str, picked: Mapping[str, str], others: Mapping[str, str]) -> int:
+        """Replace the `touched` rows by those made of `picked` inputs, and touch the `others` keys of what changed."""
+        self.warehouse.execute("drop table if exists replacement")
+        self._create(model, "replacement", picked, temporary=True)
+        self._check_grain(model, "replacement")
         if others:  # a row that comes out as it was touches nobody: a day made anew leaves most of its people alone
             columns = ", ".join(model.columns)
             self.warehouse.execute("drop table if exists replaced")
@@ -259,7 +290,7 @@ class Materializer:
     def _history(self, model: Model) -> int:
         new = f"{model.table}__new"
         self.warehouse.drop(new)
-        self.warehouse.create_as(new, self._sql(model))
+        self._create(model, new, {})
         self._check_grain(model, new)
         self.warehouse.create(model.table, self.warehouse.columns(new))
         self.warehouse.execute(f"delete from {model.table} where day = $day", day=self.day)
@@ -268,15 +299,26 @@ class Materializer:
         self.warehouse.drop(new)
         return rows
 
-    def _sql(self, model: Model, touched: str | None = None) -> str:
-        """The model's SELECT for the day; with `touched`, its inputs only at the touched keys."""
-        picked = {
-            table: self._touched(table, self._keys_of(table)[touched], touched)
-            for table in model.depends_on
-            if touched and touched in self._keys_of(table)
-        }
+    def _create(self, model: Model, table: str, picked: Mapping[str, str], *, temporary: bool = False) -> None:
+        """Make `table` of the model's rows for the day, from the `picked` rows of its inputs."""
+        sql = self._sql(model, picked)
+        if not model.connects:
+            self.warehouse.create_as(table, sql, temporary=temporary)
+            return
+        self.warehouse.load(table, connected(self.warehouse.query(sql)), temporary=temporary)
+
+    def _sql(self, model: Model, picked: Mapping[str, str]) -> str:
+        """The model's SELECT for the day; `picked` maps an input to the condition on its rows."""
         missing = not self.warehouse.has(model.table)
         return compose(model, self.day, self.warehouse.dialect, picked=picked, missing=missing)
+
+    def _picked(self, model: Model, key: str) -> dict[str, str]:
+        """For each input that has the key: the condition on its touched rows."""
+        return {
+            table: self._touched(table, self._keys_of(table)[key], key)
+            for table in sorted(model.depends_on)
+            if key in self._keys_of(table)
+        }
 
     def _touched(self, table: str, column: str, key: str) -> str:
         """A condition for the rows of `table` at the touched keys."""
@@ -332,20 +374,13 @@ class Materializer:
             )
 
     def _lineage(self, model: Model) -> str:
-        """Fingerprint of the model and of all that it is made from, rule books included."""
-        books = self.warehouse.query("select table_name, fingerprint from state.tables").to_pylist()
-        known: dict[str, str] = {
-            row["table_name"]: row["fingerprint"] for row in books if row["table_name"] not in self.models
-        }
+        """
+        Fingerprint of the model and of the rule books that it reads.
 
-        def lineage(table: str) -> str:
-            if table not in known:
-                upstream = self.models.get(table)
-                inputs = sorted(upstream.depends_on) if upstream else []
-                known[table] = _hash(upstream.fingerprint, *map(lineage, inputs)) if upstream else ""
-            return known[table]
-
-        return lineage(model.table)
+        Of the models that it reads it needs none: what changes there, for whatever reason, is touched.
+        """
+        books = sorted(model.depends_on - self.models.keys())
+        return _hash(model.fingerprint, *map(self._built_as, books))
 
     def _built_as(self, table: str) -> str | None:
         found = self.warehouse.value("select fingerprint from state.tables where table_name = $name", name=table)

@@ -14,7 +14,10 @@ The file is one SELECT in DuckDB SQL under a header:
 - `rebuild`: the whole table anew;
 - `replace_<keys>`: only the rows whose key is *touched*, see `materialize`; `replace_orders via identities, skus` also
   touches the orders of touched identities and of touched skus;
-- `history`: only the rows of `$day`; what earlier days said is kept.
+- `history`: only the rows of `$day`; what earlier days said is kept;
+- `connect <keys>, <keys>`: the SELECT gives pairs, its first two columns, and the table has one row for each identifier
+  that is paired with itself, in which the second column is the smallest identifier that a chain of pairs connects with
+  it. Made anew are the chains of the identifiers touched in these sets.
 
 `keys` names the columns by which rows can be picked and which touched sets a change of the table feeds. A comment
 behind a column of the last SELECT documents it. `$day` is the business day; there are no other parameters.
@@ -38,7 +41,10 @@ from perennial.warehouse.lint import lint
 
 DIALECT = "duckdb"
 _HEADER_FIELDS = ("grain", "refresh", "keys", "pii")
-_REFRESH = re.compile(r"rebuild|history|replace_(?P<key>[a-z_]+?)(?: via (?P<via>[a-z_]+(?:, [a-z_]+)*))?")
+_REFRESH = re.compile(
+    r"rebuild|history|connect (?P<pairs>[a-z_]+(?:, [a-z_]+)*)"
+    r"|replace_(?P<key>[a-z_]+?)(?: via (?P<via>[a-z_]+(?:, [a-z_]+)*))?"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ class Model:
         """The touched sets by which rows of its inputs are touched too."""
         match = _REFRESH.fullmatch(self.refresh)
         return _names(match["via"] or "") if match else ()
+
+    @property
+    def connects(self) -> tuple[str, ...]:
+        """The touched sets of the identifiers whose chains are made anew, for a `connect` model."""
+        match = _REFRESH.fullmatch(self.refresh)
+        return _names(match["pairs"] or "") if match else ()
 
     @cached_property
     def columns(self) -> dict[str, str]:
