@@ -125,7 +125,7 @@ class Warehouse(ABC):
         """
         Create `table` with exactly `rows`; it must not exist.
 
-        Its columns are declared: what DuckDB 2.0.0 makes of an empty SELECT and fills in the same transaction it believes
+        Its columns are declared: made of an empty SELECT and filled in the same transaction, DuckDB 2.0.0 believes them
         to be null from 122,880 rows on.
         """
         columns = {field.name: type_of(field.type) for field in rows.schema}

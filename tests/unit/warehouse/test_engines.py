@@ -74,7 +74,7 @@ def test_upsert_puts_rows_in_place_of_those_with_their_key(warehouse):
 
 
 def test_many_rows_loaded_in_a_transaction_are_seen_by_every_condition(warehouse):
-    """DuckDB 2.0.0 took a column that an empty SELECT had declared to be null throughout, once it filled a row group."""
+    """DuckDB 2.0.0 took a column that came from an empty SELECT to be null throughout, once it filled a row group."""
     many = pa.table({"a": range(130_000), "b": [f"ref:{number}" for number in range(130_000)]})
     with warehouse.transaction():
         warehouse.load("core.many", many)
