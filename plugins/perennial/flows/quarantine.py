@@ -97,8 +97,7 @@ def _take(warehouse: Warehouse, source: Source, batch: Batch, passing: pa.Table,
     raw, number = f"raw.{source.contract.name}", next_batch(warehouse)
     warehouse.append(raw, batch.accepted(FINDINGS, [], number, current_time(settings), settings, only=passing))
     warehouse.execute("drop table if exists taken_rows")
-    warehouse.create_as("taken_rows", "select file, version, row from quarantine.rows where false", temporary=True)
-    warehouse.append("taken_rows", passing)
+    warehouse.load("taken_rows", passing, temporary=True)
     warehouse.execute(
         "delete from quarantine.rows where source = $source"
         " and (file, version, row) in (select file, version, row from taken_rows)",
