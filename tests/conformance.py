@@ -11,6 +11,7 @@ TOLERANCE = 1e-9  # of doubles; relative above one, absolute below
 TOLD = 5  # differing values a table
 _KEYS = {  # of the tables that no model makes; where there is none, the whole row is the key
     "raw.files": ("source", "file", "version"),
+    "raw.forms": ("source", "file", "version", "column_name", "is_mapped", "form"),
     "quarantine.rows": ("source", "file", "version", "row"),
     "raw.*": ("_source", "_file", "_version", "_row"),
 }

@@ -54,6 +54,13 @@ def test_a_missing_column_refuses_the_file_and_only_it(shop, caplog):
     assert refused["reason"] in caplog.text
 
 
+def test_a_misspelt_header_is_guessed(shop):
+    shop.put("shop/a.csv", GOOD.replace("price", "prcie"))
+    shop.ingest()
+    reason = shop.file("shop/a.csv")["reason"]
+    assert "column 'price' is missing, from which unit_price is read (it has 'prcie')" in reason
+
+
 def test_header_names_are_compared_without_case_and_blanks(shop):
     shop.put("shop/a.csv", GOOD.replace("order_no,line", " Order_No , LINE").replace("sku", "Article"))
     shop.ingest()

@@ -42,6 +42,7 @@ class Column(Document):
         "text", "phone", "integer", "number", "quantity", "money", "price", "timestamp", "date", "boolean", "json"
     ]
     required: bool = False
+    identifies: bool = Field(default=False, description="Tells who it is: in another form it would be somebody else.")
     pii: bool = Field(default=False, description="Personal data: it stays out of published tables.")
 
     @property

@@ -5,10 +5,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cached_property
 
 from perennial.contracts import load_contracts
 from perennial.flows.day_order import is_outdated
-from perennial.flows.raw_tables import CHECKS, FILES, as_arrow, create_raw_tables, next_batch
+from perennial.flows.raw_tables import CHECKS, FILES, FORMS, as_arrow, create_raw_tables, next_batch
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
@@ -16,8 +17,12 @@ from perennial.quality import FINDINGS, Check, validate
 from perennial.sources import (
     Batch,
     FileCount,
+    FileFinding,
+    Form,
+    KnownForms,
     Landed,
     Source,
+    forms_of,
     landed,
     load_source,
     load_sources,
@@ -155,28 +160,55 @@ class _Loader:
             batch = parse(scratch, self.source, entries, self.settings)
             checks = validate(scratch.connection, batch.table, self.source.contract)
             counts = batch.counts(FINDINGS)
-            held = [count.entry for count in counts if self._is_held(count)]
+            held = {count.entry: self._why_held(count) for count in counts if self._is_held(count)}
+            findings = self._judge_forms(batch_id, batch, held)
             self.warehouse.append(
                 f"raw.{self.source.contract.name}",
-                batch.accepted(FINDINGS, held, batch_id, self.ingested_at, self.settings),
+                batch.accepted(FINDINGS, list(held), batch_id, self.ingested_at, self.settings),
             )
             self.warehouse.append(
-                "quarantine.rows", batch.quarantined(FINDINGS, held, batch_id, self.ingested_at, self.run.day)
+                "quarantine.rows", batch.quarantined(FINDINGS, list(held), batch_id, self.ingested_at, self.run.day)
             )
-            self._record_files(batch_id, batch, counts)
-            self._record_checks(batch_id, batch, checks, counts)
+            self._record_files(batch_id, batch, counts, held)
+            self._record_checks(batch_id, batch, [*findings, *checks], counts)
 
     def _is_held(self, count: FileCount) -> bool:
         return count.quarantined > self.source.max_refused * count.rows
 
-    def _record_files(self, batch_id: int, batch: Batch, counts: list[FileCount]) -> None:
+    def _judge_forms(self, batch_id: int, batch: Batch, held: dict[Landed, str]) -> list[Check]:
+        """Hold files whose people are named in another form than until now; remember the forms of what is taken."""
+        checks, rows = [], []
+        for entry, forms in forms_of(batch).items():
+            for found in self._known_forms.judge(entry, forms):
+                log.warning("%s, %s", self.source.name, found.detail)
+                severity = "critical" if found.holds else "warning"
+                checks.append(Check(found.rule, severity, found.rows, found.failed, passed=False, detail=found.detail))
+                if found.holds:
+                    held.setdefault(entry, self._why_held_for(found))
+            if entry not in held:
+                self._known_forms.learn(forms)
+                of_file = {"source": self.source.name, "file": entry.file, "version": entry.version}
+                rows += [of_file | {"batch_id": batch_id} | asdict(form) for form in forms]
+        self.warehouse.append("raw.forms", as_arrow(rows, FORMS))
+        return checks
+
+    @cached_property
+    def _known_forms(self) -> KnownForms:
+        seen = self.warehouse.query(
+            "select column_name, is_mapped, form, cast(sum(rows) as bigint) as rows, min(example) as example"
+            " from raw.forms where source = $source group by column_name, is_mapped, form",
+            source=self.source.name,
+        )
+        return KnownForms(self.source, [Form(**row) for row in seen.to_pylist()])
+
+    def _record_files(self, batch_id: int, batch: Batch, counts: list[FileCount], held: dict[Landed, str]) -> None:
         rows = []
         for count in counts:
             figures = {"rows": count.rows, "accepted": count.rows - count.quarantined, "quarantined": count.quarantined}
             status, reason = "loaded", None
-            if self._is_held(count):
+            if count.entry in held:
                 figures |= {"accepted": 0, "quarantined": 0}
-                status, reason = "held", self._why_held(count)
+                status, reason = "held", held[count.entry]
                 log.warning("%s, %s: %s", self.source.name, count.entry.file, reason)
                 self._count(held=count.rows)
             rows.append(self._file(batch_id, count.entry, status, reason, **figures))
@@ -193,6 +225,12 @@ class _Loader:
             f"Held whole: {count.quarantined} of {count.rows} rows break critical rules, allowed is "
             f"{self.source.max_refused:.0%}: {reasons}. Correct the file, the mapping or max_refused in "
             f"sources/{self.source.name}.yaml."
+        )
+
+    def _why_held_for(self, found: FileFinding) -> str:
+        return (
+            f"Held whole: {found.detail}. If these are other names, correct the file or the mapping; if they are "
+            f"right, add the form to known_forms.{found.column} in sources/{self.source.name}.yaml."
         )
 
     def _record_checks(self, batch_id: int, batch: Batch, checks: list[Check], counts: list[FileCount]) -> None:

@@ -36,6 +36,17 @@ CHECKS = {
     "passed": "boolean",
     "detail": "text",
 }
+FORMS = {  # what the values of each loaded file look like
+    "source": "text",
+    "file": "text",
+    "version": "bigint",
+    "batch_id": "bigint",
+    "column_name": "text",  # of the contract, or of the file where the mapping does not use it
+    "is_mapped": "boolean",
+    "form": "text",
+    "rows": "bigint",
+    "example": "text",
+}
 QUARANTINE = {
     "source": "text",
     "contract": "text",
@@ -71,6 +82,7 @@ _ARROW = {
 def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> None:
     warehouse.create("raw.files", FILES)
     warehouse.create("raw.checks", CHECKS)
+    warehouse.create("raw.forms", FORMS)
     warehouse.create("quarantine.rows", QUARANTINE)
     for contract in contracts:
         columns = {name: column.sql_type for name, column in contract.columns.items()}

@@ -2,6 +2,7 @@
 
 from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
+from perennial.sources.forms import FileFinding, Form, KnownForms, forms_of
 from perennial.sources.landing import Landed, landed, superseded_duplicates, take
 from perennial.sources.parse import parse
 from perennial.sources.proposal import Proposal, propose
@@ -10,10 +11,14 @@ from perennial.sources.scratch import open_scratch
 __all__ = [
     "Batch",
     "FileCount",
+    "FileFinding",
+    "Form",
+    "KnownForms",
     "Landed",
     "Note",
     "Proposal",
     "Source",
+    "forms_of",
     "landed",
     "load_source",
     "load_sources",

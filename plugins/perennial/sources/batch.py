@@ -75,20 +75,18 @@ class Batch:
             "group by _file, reason order by count(*) desc, reason"
         ):
             reasons.setdefault(number, {})[str(reason)] = count
+        return [
+            FileCount(entry, rows.get(number, 0), quarantined.get(number, 0), reasons.get(number, {}))
+            for number, entry in self.numbered()
+        ]
+
+    def numbered(self) -> list[tuple[int, Landed]]:
+        """The files, each with its number in `scratch`."""
         numbers = {
             (name, version): number
             for number, name, version in self.scratch.rows("select number, name, version from files")
         }
-        return [
-            FileCount(
-                entry,
-                rows.get(number, 0),
-                quarantined.get(number, 0),
-                reasons.get(number, {}),
-            )
-            for entry in self.entries
-            for number in [numbers[entry.file, entry.version]]
-        ]
+        return [(numbers[entry.file, entry.version], entry) for entry in self.entries]
 
     def passing(self, findings: str, rows: pa.Table) -> pa.Table:
         """Those of `rows` (file, version, row) that are in this batch and that no critical rule refuses."""

@@ -55,6 +55,9 @@ class _SourceFile(Document):
     identical_rows: Literal["rows", "duplicates"] = Field(
         "rows", description="What rows of one file are that say the same and have no number."
     )
+    known_forms: dict[str, Names] = Field(
+        default_factory=dict, description="Forms that values of a column may have from now on, beside those they had."
+    )
     required: bool = False
 
 
@@ -90,6 +93,7 @@ class Source:
     repeats_are_duplicates: bool
     required: bool
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     columns: dict[str, Mapping] = field(default_factory=dict)
 
 
@@ -128,6 +132,7 @@ def load_source(name: str, settings: Settings) -> Source:
         repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,
         formats=dict(written.formats),
+        known_forms=dict(written.known_forms),
         columns=columns,
     )
 
@@ -146,6 +151,9 @@ def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[s
         kind = contract.columns[column].type if column in contract.columns else "unknown"
         if kind not in ("date", "timestamp") or column not in written.columns:
             yield f"field formats.{column}: a format is for a mapped date or timestamp column; {column!r} is not."
+    for column in written.known_forms:
+        if column not in written.columns:
+            yield f"field known_forms.{column}: {column!r} is not a mapped column."
     yield from _file_problems(written)
 
 

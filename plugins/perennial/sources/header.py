@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
@@ -75,7 +76,11 @@ def _required_but_missing(source: Source, header: tuple[str, ...]) -> Iterator[s
         missing = source.columns[column].missing_from(header)
         if missing:
             names = " or ".join(repr(name) for name in missing)
-            yield f"column {names} is missing, from which {column} is read"
+            alike = [
+                other for name in missing for other in get_close_matches(name, unknown_columns(source, header), n=1)
+            ]
+            guess = f" (it has {alike[0]!r})" if alike else ""
+            yield f"column {names} is missing, from which {column} is read{guess}"
 
 
 def optional_but_missing(source: Source, header: tuple[str, ...]) -> list[str]:
