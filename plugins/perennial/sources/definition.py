@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -43,7 +44,11 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class _SourceFile(Document):
     source: str
     contract: str
-    path: str
+    path: str | None = Field(None, description="Files below the inbox, a pattern.")
+    url: str | None = Field(None, description="Files in object storage, a pattern with its protocol.")
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="How to reach the storage of `url`: what fsspec takes, nothing secret."
+    )
     format: Literal["csv", "jsonl", "parquet"]
     csv: Csv = Csv()
     encodings: tuple[str, ...] = ("utf-8",)
@@ -77,11 +82,12 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Source:
-    """One source, checked against its contract."""
+    """One source, checked against its contract. Its files lie at a `path` below the inbox or at a `url`."""
 
     name: str
     file: Path
     path: str
+    url: str
     contract: Contract
     format: Literal["csv", "jsonl", "parquet"]
     delimiter: str
@@ -92,6 +98,7 @@ class Source:
     max_refused: float
     repeats_are_duplicates: bool
     required: bool
+    options: dict[str, str | int | float | bool] = field(default_factory=dict)
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     columns: dict[str, Mapping] = field(default_factory=dict)
@@ -120,7 +127,9 @@ def load_source(name: str, settings: Settings) -> Source:
     return Source(
         name=name,
         file=path,
-        path=written.path,
+        path=written.path or "",
+        url=written.url or "",
+        options=dict(written.options),
         contract=contract,
         format=written.format,
         delimiter=written.csv.delimiter,
@@ -154,13 +163,24 @@ def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[s
     for column in written.known_forms:
         if column not in written.columns:
             yield f"field known_forms.{column}: {column!r} is not a mapped column."
+    yield from _place_problems(written)
     yield from _file_problems(written)
 
 
-def _file_problems(written: _SourceFile) -> Iterator[str]:
-    parts = PurePosixPath(written.path)
+def _place_problems(written: _SourceFile) -> Iterator[str]:
+    if bool(written.path) == bool(written.url):
+        yield "field path: say where the files lie, by path or by url, and not by both."
+    parts = PurePosixPath(written.path or "")
     if parts.is_absolute() or ".." in parts.parts:
         yield f"field path: {written.path!r} must stay below the inbox."
+    if written.url and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^@]+", written.url):
+        yield f"field url: {written.url!r} is no URL such as s3://bucket/exports/*.csv (without user and password)."
+    for option in written.options:
+        if re.search("secret|token|password|key", option, re.IGNORECASE):
+            yield f"field options.{option}: no secrets in a source file: use the environment of the storage."
+
+
+def _file_problems(written: _SourceFile) -> Iterator[str]:
     if written.csv.delimiter != "whitespace" and len(written.csv.delimiter) != 1:
         yield f"field csv.delimiter: {written.csv.delimiter!r} is neither one character nor 'whitespace'."
     for encoding in written.encodings:

@@ -21,7 +21,10 @@ from pathlib import Path
 from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import Settings
+from perennial.sources.arrival import Arrival, Stamp
 from perennial.sources.definition import Source
+from perennial.sources.inbox import files_in_inbox
+from perennial.sources.object_store import files_at_url
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Landed:
-    """One version of one file. `file` is its path below the inbox, `path` the copy's below the landing folder."""
+    """One version of one file. `file` is its name at its place, `path` the copy's below the landing folder."""
 
     file: str
     version: int
@@ -41,14 +44,20 @@ class Landed:
     landed_at: datetime
     path: str
     duplicate_of: str | None = None
+    etag: str | None = None
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.bytes, self.mtime_ns, self.etag)
 
 
 def take(source: Source, settings: Settings) -> list[Landed]:
     """
-    Copy what is new in the inbox to the landing; returns the new manifest entries.
+    Copy what is new at the source's place to the landing; returns the new manifest entries.
 
     A file whose size and time are those of its newest version is not read; one with the same content is not taken.
-    The content of another file is recorded with `duplicate_of` and kept once.
+    The content of another file is recorded with `duplicate_of` and kept once. Raises Retryable when the place or the
+    disk fails: what was taken until then is kept, and the rest is for the next time.
     """
     folder = settings.landing_dir / source.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,29 +66,37 @@ def take(source: Source, settings: Settings) -> list[Landed]:
         holder = {entry.sha256: entry.file for entry in newest.values() if entry.duplicate_of is None}
         landed_at = current_time(settings)
         taken: list[Landed] = []
-        for path in _arrived(source, settings):
-            file = path.relative_to(settings.inbox_dir).as_posix()
-            before = newest.get(file)
-            try:
-                copied = _copy(path, folder, before)
-            except OSError as error:
-                raise Retryable(f"Source {source.name}: {path} cannot be copied to {folder}: {error}") from error
-            if copied is None:
-                continue
-            copy, sha256, found = copied
-            version = before.version + 1 if before else 1
-            original = holder.get(sha256)
-            if original and original != file and newest[original].sha256 == sha256:
-                copy.unlink()
-                kept = newest[original].path
-            else:
-                holder[sha256], original = file, None
-                kept = f"{source.name}/{version}-{sha256[:12]}-{path.name[-100:]}"
-                copy.rename(settings.landing_dir / kept)
-            entry = Landed(file, version, sha256, found.st_size, found.st_mtime_ns, landed_at, kept, original)
-            newest[file] = entry
-            taken.append(entry)
-        _append(folder, taken)
+        try:
+            for arrival in _arrived(source, settings):
+                before = newest.get(arrival.file)
+                copied = _copy(arrival, folder, before, source)
+                if copied is None:
+                    continue
+                copy, sha256, stamp = copied
+                version = before.version + 1 if before else 1
+                original = holder.get(sha256)
+                if original and original != arrival.file and newest[original].sha256 == sha256:
+                    copy.unlink()
+                    kept = newest[original].path
+                else:
+                    holder[sha256], original = arrival.file, None
+                    kept = f"{source.name}/{version}-{sha256[:12]}-{arrival.file.rpartition('/')[2][-100:]}"
+                    copy.rename(settings.landing_dir / kept)
+                entry = Landed(
+                    arrival.file,
+                    version,
+                    sha256,
+                    stamp.bytes,
+                    stamp.mtime_ns,
+                    landed_at,
+                    kept,
+                    original,
+                    stamp.etag,
+                )
+                newest[arrival.file] = entry
+                taken.append(entry)
+        finally:
+            _append(folder, taken)
     return taken
 
 
@@ -107,35 +124,36 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _arrived(source: Source, settings: Settings) -> list[Path]:
-    return sorted(
-        path for path in settings.inbox_dir.glob(source.path) if path.is_file() and not path.name.startswith(".")
-    )
+def _arrived(source: Source, settings: Settings) -> Iterator[Arrival]:
+    return files_at_url(source) if source.url else files_in_inbox(source, settings)
 
 
 def _newest(entries: Iterable[Landed]) -> dict[str, Landed]:
     return {entry.file: entry for entry in entries}
 
 
-def _copy(path: Path, folder: Path, before: Landed | None) -> tuple[Path, str, os.stat_result] | None:
-    """Copy one file beside its future place: (copy, sha256, stat). None if it is not new, gone or being written."""
+def _copy(arrival: Arrival, folder: Path, before: Landed | None, source: Source) -> tuple[Path, str, Stamp] | None:
+    """Copy one file beside its future place: (copy, sha256, stamp). None if it is not new, gone or being written."""
     copy = folder / ".taking"
     try:
-        found = path.stat()
-        if before and (found.st_size, found.st_mtime_ns) == (before.bytes, before.mtime_ns):
+        found = arrival.stamp()
+        if before and found.is_telling and found == before.stamp:
             return None
         digest = hashlib.sha256()
-        with path.open("rb") as reading, copy.open("wb") as writing:
+        with arrival.open() as reading, copy.open("wb") as writing:
             while chunk := reading.read(_CHUNK):
                 digest.update(chunk)
                 writing.write(chunk)
             writing.flush()
             os.fsync(writing.fileno())
-        after = path.stat()
+            size = writing.tell()
+        after = arrival.stamp()
     except FileNotFoundError:
         return None
-    if (after.st_size, after.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
-        log.warning("%s: still being written; it is taken when it is complete.", path)
+    except OSError as error:
+        raise Retryable(f"Source {source.name}: {arrival.file} cannot be copied to {folder}: {error}") from error
+    if after != found or size != found.bytes:
+        log.warning("%s: still being written; it is taken when it is complete.", arrival.file)
         return None
     if before and before.sha256 == digest.hexdigest():
         return None
