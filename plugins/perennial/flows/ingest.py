@@ -4,12 +4,13 @@ import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 
 from perennial.contracts import load_contracts
 from perennial.flows.day_order import is_outdated
 from perennial.flows.raw_tables import CHECKS, FILES, FORMS, as_arrow, create_raw_tables, next_batch
+from perennial.flows.regularity import judge_regularity
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
@@ -72,6 +73,7 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
             return {}
         create_raw_tables(warehouse, contracts.values())
         figures = {name: _Loader(warehouse, source, run, settings).load(known_at) for name, source in sources.items()}
+        judge_regularity(warehouse, sources.values(), run, settings)
         failed = [name for name, source in sources.items() if source.required and _newest_failed(warehouse, name)]
     if failed and known_at is None:  # a rebuild repeats what was, it does not judge it
         raise BadData(
@@ -159,7 +161,7 @@ class _Loader:
         with open_scratch(self.source.timezone, self.settings) as scratch:
             batch = parse(scratch, self.source, entries, self.settings)
             checks = validate(scratch.connection, batch.table, self.source.contract)
-            counts = batch.counts(FINDINGS)
+            counts = batch.counts(FINDINGS, self.settings.zone)
             held = {count.entry: self._why_held(count) for count in counts if self._is_held(count)}
             findings = self._judge_forms(batch_id, batch, held)
             self.warehouse.append(
@@ -205,13 +207,13 @@ class _Loader:
         rows = []
         for count in counts:
             figures = {"rows": count.rows, "accepted": count.rows - count.quarantined, "quarantined": count.quarantined}
-            status, reason = "loaded", None
+            status, reason, newest_day = "loaded", None, count.newest_day
             if count.entry in held:
                 figures |= {"accepted": 0, "quarantined": 0}
-                status, reason = "held", held[count.entry]
+                status, reason, newest_day = "held", held[count.entry], None
                 log.warning("%s, %s: %s", self.source.name, count.entry.file, reason)
                 self._count(held=count.rows)
-            rows.append(self._file(batch_id, count.entry, status, reason, **figures))
+            rows.append(self._file(batch_id, count.entry, status, reason, newest_day, **figures))
             self._count(landed=count.rows, accepted=figures["accepted"], quarantined=figures["quarantined"])
         for entry, reason in batch.refused.items():
             log.warning("%s", reason)
@@ -257,7 +259,9 @@ class _Loader:
         self._append_checks(batch_id, [Check("batch", "critical", 0, 0, passed=False, detail=reason)])
         self._count(files=len(entries), refused=len(entries))
 
-    def _file(self, batch_id: int, entry: Landed, status: str, reason: str | None, **rows: int) -> dict[str, object]:
+    def _file(
+        self, batch_id: int, entry: Landed, status: str, reason: str | None, newest_day: date | None = None, **rows: int
+    ) -> dict[str, object]:
         return {
             "source": self.source.name,
             "contract": self.source.contract.name,
@@ -274,6 +278,7 @@ class _Loader:
             "rows": 0,
             "accepted": 0,
             "quarantined": 0,
+            "newest_day": newest_day,
             **rows,
         }
 

@@ -73,7 +73,7 @@ def replay(source_name: str, settings: Settings, *, dry_run: bool = False) -> di
                 batch = parse(scratch, source, chunk, settings)
                 validate(scratch.connection, batch.table, source.contract)
                 unreadable = {(entry.file, entry.version): reason for entry, reason in batch.refused.items()}
-                for count in batch.counts(FINDINGS):
+                for count in batch.counts(FINDINGS, settings.zone):
                     file = (count.entry.file, count.entry.version)
                     if count.rows != rows_then[file]:  # then a row's number is not that of the refused one
                         unreadable[file] = (

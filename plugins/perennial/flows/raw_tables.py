@@ -22,6 +22,7 @@ FILES = {
     "rows": "bigint",
     "accepted": "bigint",
     "quarantined": "bigint",
+    "newest_day": "date",  # of its accepted rows; null where they have none of their own
     "rules": "text",  # hash of the source and contract files it was judged by: refused files wait for a change
 }
 CHECKS = {

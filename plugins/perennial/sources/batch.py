@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
@@ -29,12 +30,13 @@ class Note:
 
 @dataclass(frozen=True)
 class FileCount:
-    """The rows of one file: `quarantined` of `rows` break a critical rule, by `reasons`."""
+    """Rows of one file: `quarantined` of `rows` break a critical rule, by `reasons`; `newest_day` is of the others."""
 
     entry: Landed
     rows: int
     quarantined: int
     reasons: dict[str, int]
+    newest_day: date | None
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Batch:
 
     table: ClassVar[str] = TYPED
 
-    def counts(self, findings: str) -> list[FileCount]:
-        """Rows and reasons by file, in the order of the files."""
+    def counts(self, findings: str, zone: ZoneInfo) -> list[FileCount]:
+        """Rows, reasons and newest day by file, in the order of the files."""
         rows: dict[int, int] = dict(
             self.scratch.rows(
                 f"select _file, count(*) from (select _file from {TYPED} union all select __file from unframed) "
@@ -75,8 +77,17 @@ class Batch:
             "group by _file, reason order by count(*) desc, reason"
         ):
             reasons.setdefault(number, {})[str(reason)] = count
+        dated = f"select _id, _file{business_dates(self.source.contract, zone)} from {TYPED}"
+        newest: dict[int, date] = dict(
+            self.scratch.rows(
+                f"select _file, max(_day) from ({dated}) as dated "
+                f"where not exists (select 1 from {findings} as found where found._id = dated._id) group by _file"
+            )
+        )
         return [
-            FileCount(entry, rows.get(number, 0), quarantined.get(number, 0), reasons.get(number, {}))
+            FileCount(
+                entry, rows.get(number, 0), quarantined.get(number, 0), reasons.get(number, {}), newest.get(number)
+            )
             for number, entry in self.numbered()
         ]
 

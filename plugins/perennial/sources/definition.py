@@ -63,6 +63,9 @@ class _SourceFile(Document):
     known_forms: dict[str, Names] = Field(
         default_factory=dict, description="Forms that values of a column may have from now on, beside those they had."
     )
+    stale_after: int | None = Field(
+        None, ge=0, description="Days that its newest row may be older than the day, before that is told."
+    )
     required: bool = False
 
 
@@ -98,6 +101,7 @@ class Source:
     max_refused: float
     repeats_are_duplicates: bool
     required: bool
+    stale_after: int | None = None
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -140,6 +144,7 @@ def load_source(name: str, settings: Settings) -> Source:
         max_refused=written.max_refused,
         repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,
+        stale_after=written.stale_after,
         formats=dict(written.formats),
         known_forms=dict(written.known_forms),
         columns=columns,

@@ -44,7 +44,7 @@ def parsed(home, text, columns):
         scratch.connection.execute("create table findings (_id bigint, reasons text[])")
         rows = scratch.rows(f"select {columns} from typed order by _row")
         aside = [text for (text,) in scratch.rows("select content from unframed order by __row")]
-        return rows, aside, [count.rows for count in batch.counts("findings")]
+        return rows, aside, [count.rows for count in batch.counts("findings", settings.zone)]
 
 
 @pytest.mark.slow

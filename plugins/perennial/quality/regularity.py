@@ -1,0 +1,71 @@
+"""
+Whether a source brings what it usually brings: rows as fresh as it promises, and as many as on the same weekday before.
+
+Festivals are no usual days: nothing is expected of them, and they are no measure for others.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
+from statistics import median
+
+import holidays
+from pydantic import Field
+
+from perennial.contracts import Severity
+from perennial.foundation.documents import Document, read_document
+from perennial.foundation.settings import Settings
+from perennial.quality.gate import Check
+
+_WEEK = timedelta(weeks=1)
+
+
+class Volume(Document):
+    """See the file for what each number means."""
+
+    weeks: int = Field(ge=1, le=52)
+    at_least: int = Field(ge=2, le=52)
+    from_rows: int = Field(ge=0)
+    low: float = Field(ge=0, lt=1)
+    high: float = Field(gt=1)
+
+
+class IntakeRules(Document):
+    """The intake rule book."""
+
+    volume: Volume
+
+
+def load_intake_rules(settings: Settings) -> IntakeRules:
+    """Raises BadConfig naming file, field and value."""
+    return read_document(settings.files.file("rules", "intake.yaml"), IntakeRules)
+
+
+def festivals(country: str, years: Collection[int]) -> frozenset[date]:
+    """The public holidays of a country (ISO 3166), by sun and moon; none of an unknown one."""
+    if country not in holidays.list_supported_countries():
+        return frozenset()
+    return frozenset(holidays.country_holidays(country, years=years))
+
+
+def freshness(day: date, newest_day: date | None, stale_after: int) -> Check:
+    """Whether the newest row in force is at most `stale_after` days older than `day`."""
+    age = (day - newest_day).days if newest_day else None
+    passed = age is not None and age <= stale_after
+    told = "there is no row" if age is None else f"the newest row is of {newest_day}, {age} days before"
+    return Check("fresh", Severity.WARNING, 0, int(not passed), passed, f"{told}; stale after {stale_after}")
+
+
+def volume(day: date, rows: Mapping[date, int], festive: Collection[date], rules: Volume) -> Check | None:
+    """
+    Whether the rows taken on `day` are about as many as usual; None where nothing is usual.
+
+    `rows` has every day that was run, also those on which the source brought nothing.
+    """
+    before = [day - number * _WEEK for number in range(1, rules.weeks + 1)]
+    like_this = [rows[other] for other in before if other in rows and other not in festive]
+    if day in festive or len(like_this) < rules.at_least or (usual := median(like_this)) < rules.from_rows:
+        return None
+    found = rows.get(day, 0)
+    passed = rules.low * usual <= found <= rules.high * usual
+    detail = f"{found:,} rows; on {len(like_this)} {day:%A}s before usually {usual:,.0f}"
+    return Check("volume", Severity.WARNING, found, int(not passed), passed, detail)
