@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from perennial.campaigns.contact_policy import load_contact_policy
 from perennial.campaigns.definition import Campaign, load_campaigns
@@ -168,12 +169,16 @@ def _context(
 
 
 def _bestsellers(warehouse: Warehouse, settings: Settings) -> dict[str, list[Product]]:
-    """Category -> products to show; pictures and pages default to the shop's."""
+    """Category -> products to show; pages default to the shop's. What no mail could show is left out, and told."""
     found: dict[str, list[Product]] = {}
     for row in warehouse.query("select * from campaigns.bestsellers order by category, place").to_pylist():
-        product = Product(
-            name=row["name"], price=row["price"], url=row["url"] or settings.shop_url, image_url=row["image_url"] or ""
-        )
+        url, image_url = row["url"] or settings.shop_url, row["image_url"] or ""
+        try:
+            product = Product(name=row["name"], price=row["price"], url=url, image_url=image_url)
+        except ValidationError as error:
+            wrong = ", ".join(f"{problem['loc'][0]} {problem['msg']}" for problem in error.errors())
+            log.warning("Product %s is not shown in mails: %s", row["sku"], wrong)
+            continue
         found.setdefault(row["category"], []).append(product)
     return found
 
