@@ -25,9 +25,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 demo_app = typer.Typer(no_args_is_help=True, help="A demo company to try everything on.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, and what people told us.")
 source_app = typer.Typer(no_args_is_help=True, help="Where data comes from.")
+campaigns_app = typer.Typer(no_args_is_help=True, help="What is sent to whom, and why.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
 app.add_typer(source_app, name="source")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(campaigns_app, name="campaigns")
 app.add_typer(demo_app, name="demo")
 app.add_typer(ledger_app, name="ledger")
 
@@ -300,6 +302,20 @@ def demo_loop(context: typer.Context, days: Annotated[int, typer.Option(min=1, m
     for _ in range(days):
         settings = demo.advance(settings)
         run_day(run_of(yesterday(settings), settings), settings)
+
+
+@campaigns_app.command("allow")
+def campaigns_allow(
+    context: typer.Context,
+    campaign: Annotated[str, typer.Argument(help="The campaign that was held for its data.")],
+    by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")],
+    why: Annotated[str, typer.Option(help="Why its data will do; kept in the audit log.")],
+    send_day: Annotated[datetime | None, typer.Option(formats=DAY_FORMAT, help="Default: the clock's today.")] = None,
+) -> None:
+    """Let a campaign write on one send day although data that it needs are not fit. Then run the day (again)."""
+    from perennial.flows.campaigns import allow_stale_data
+
+    show_facts(allow_stale_data(campaign, send_day.date() if send_day else None, context.obj, by=by, why=why))
 
 
 @ledger_app.command("reconcile")

@@ -1,5 +1,5 @@
 -- One decision per candidate of each campaign due on the send day, with its reason. One row per campaign and customer.
--- First what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
+-- First of all whether the data are fit to decide by; then what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
 -- Arm and variant depend on campaign and customer alone, so they are the same on every occurrence. All campaigns are
 -- weighed together: a person gets the promotional mail with the lowest priority number. What has been frozen is not
 -- planned again. Earlier mail counts for the person, under whatever numbers they had, and for the mailbox.
@@ -144,7 +144,9 @@ judged as (
         candidates.priority,
         arms.arm,
         arms.variant,
+        unfit.failing_check,
         case
+            when unfit.campaign is not null then 'stale_data'
             when candidates.email is null then 'no_address'
             when suppressed.customer_id is not null then 'suppressed'
             when candidates.purpose = 'promotional'
@@ -169,6 +171,7 @@ judged as (
     from candidates
     cross join rules.contact_policy as policy
     inner join arms on candidates.campaign = arms.campaign and candidates.customer_id = arms.customer_id
+    left join campaigns.unfit_inputs as unfit on candidates.campaign = unfit.campaign
     left join repeats on candidates.campaign = repeats.campaign and candidates.customer_id = repeats.customer_id
     left join contacted on candidates.campaign = contacted.campaign and candidates.customer_id = contacted.customer_id
     left join suppressed on candidates.campaign = suppressed.campaign and candidates.customer_id = suppressed.customer_id
@@ -183,6 +186,7 @@ ranked as (
         arm,
         variant,
         reason,
+        failing_check,
         purpose,
         row_number() over (
             partition by customer_id, case when reason = 'send' and purpose = 'promotional' then 1 else 0 end
@@ -200,5 +204,6 @@ select
     case
         when reason = 'send' and purpose = 'promotional' and place > 1 then 'lower_priority'
         else reason
-    end as reason
+    end as reason,
+    failing_check
 from ranked

@@ -117,6 +117,9 @@ class CampaignFile(Document):
     )
     topic: str = Field(pattern=_NAME, description="What people consent to or unsubscribe from.")
     audience: Audience
+    needs: tuple[str, ...] = Field(
+        default=(), description="Contracts or sources without which, fresh and whole, nobody is written to."
+    )
     trigger: Trigger
     repeat: AtMost
     send_at: SendAt | None = Field(default=None, description="Default: the contact policy's.")

@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,8 @@ from perennial.campaigns.names import first_name
 from perennial.flows.day_order import is_outdated
 from perennial.flows.mirror import DECISIONS, mirror_ledger
 from perennial.flows.tables import build_schema, open_tables, rule_tables
-from perennial.foundation.days import Run, zone_of
+from perennial.foundation.days import Run, run_of, yesterday, zone_of
+from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.ledger import Ledger, NewCampaignRun, NewMessage, NewTemplate, open_ledger
 from perennial.templates.compile import compile_template
@@ -78,6 +79,23 @@ def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
             runs = [_freeze(campaign, run, warehouse, ledger, templates, settings) for campaign in todo]
             ledger.freeze(runs, templates, run.origin)
             return {found.campaign: found.counts for found in ledger.campaign_runs(send_day=run.send_day)}
+
+
+def allow_stale_data(
+    campaign: str, send_day: date | None, settings: Settings, *, by: str, why: str
+) -> dict[str, object]:
+    """
+    Let a campaign be decided for one send day (None: the one after the clock's yesterday) on data that are not fit.
+
+    Raises BadConfig for an unknown campaign, or one that was decided already and not held for its data.
+    """
+    known = [found.id for found in load_campaigns(settings)]
+    if campaign not in known:
+        raise BadConfig(f"There is no campaign {campaign!r}. There are: {', '.join(known)}.")
+    day = send_day or run_of(yesterday(settings), settings).send_day
+    with open_ledger(settings) as ledger:
+        given_up = ledger.allow_stale_data(campaign, day, by=by, why=why)
+    return {"campaign": campaign, "send_day": day.isoformat(), "decided_anew": given_up}
 
 
 def queue(campaign: str, run: Run, settings: Settings) -> dict[str, int]:

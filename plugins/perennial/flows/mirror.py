@@ -62,6 +62,11 @@ _MIRRORS: dict[str, tuple[str, str, dict[str, str]]] = {
             "appended_at": "timestamptz",
         },
     ),
+    "audit_log": (
+        "audit_id",
+        "told_at",
+        {"audit_id": "text", "told_at": "timestamptz", "action": "text", "subject": "text"},
+    ),
     "suppressions": (
         "suppression_id",
         "created_at",
@@ -90,6 +95,7 @@ DECISIONS = pa.schema(
         "arm": pa.string(),
         "variant": pa.string(),
         "reason": pa.string(),
+        "failing_check": pa.string(),
     }
 )
 
@@ -135,11 +141,18 @@ def _as_table(rows: list[dict[str, object]], columns: dict[str, str], zone: Zone
 
 
 def _load_decisions(warehouse: Warehouse, ledger: Ledger) -> None:
-    """Load the frozen decisions that the warehouse does not have yet."""
+    """Load the frozen decisions that the warehouse does not have yet, and drop those that are decided anew."""
     loaded = {
         (row["campaign"], row["send_day"])
         for row in warehouse.query("select distinct campaign, send_day from campaigns.decisions").to_pylist()
     }
-    for campaign_run in ledger.campaign_runs():
+    frozen = ledger.campaign_runs()
+    for campaign, send_day in loaded - {(campaign_run.campaign, campaign_run.send_day) for campaign_run in frozen}:
+        warehouse.execute(
+            "delete from campaigns.decisions where campaign = $campaign and send_day = $send_day",
+            campaign=campaign,
+            send_day=send_day,
+        )
+    for campaign_run in frozen:
         if (campaign_run.campaign, campaign_run.send_day) not in loaded:
             warehouse.append("campaigns.decisions", ledger.read_frozen(campaign_run.decisions))

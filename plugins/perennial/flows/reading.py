@@ -179,7 +179,7 @@ def explain(customer_id: str, settings: Settings) -> Row:
             "decisions": [
                 {**row, "why": REASONS.get(row["reason"], plain(row["reason"]))}
                 for row in rows(
-                    "select campaign, send_day, reason, arm, variant from internal.decisions"
+                    "select campaign, send_day, reason, failing_check, arm, variant from internal.decisions"
                     " where customer_id = $customer_id or customer_id in ("
                     "select former_id from internal.merged_customers where customer_id = $customer_id)"
                     " order by send_day desc, campaign"

@@ -1,6 +1,6 @@
 """Which tables there are: SQL files, tables written from rule books, and the rule books themselves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
 from itertools import pairwise
@@ -18,8 +18,10 @@ from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.loyalty.rules import load_loyalty_rules
 from perennial.metrics.rules import load_metric_rules
+from perennial.quality import load_intake_rules
 from perennial.segments.definitions import compile_segment_names, compile_segments, load_segments
 from perennial.segments.rfm import load_rfm_map
+from perennial.sources import load_sources
 from perennial.warehouse import Materializer, Model, Warehouse, open_warehouse, read_models, written_model
 
 # Data goes this way only; a table reads its own schema and the ones before it.
@@ -172,6 +174,8 @@ def rule_tables(settings: Settings) -> dict[str, pa.Table]:
             },
             [_campaign_row(campaign) for campaign in campaigns],
         ),
+        "rules.campaign_needs": ({"campaign": text, "source": text}, _needs(campaigns, settings)),
+        "rules.intake": ({"unmended_days": whole}, [{"unmended_days": load_intake_rules(settings).unmended_days}]),
         "rules.campaign_variants": (
             {"campaign": text, "variant": text, "from_bucket": whole, "to_bucket": whole},
             [row for campaign in campaigns for row in _variant_rows(campaign)],
@@ -202,6 +206,23 @@ def _campaign_row(campaign: Campaign) -> dict[str, object]:
         "repeat_days": file.repeat.every_days,
         "goal_days": file.goal.within_days,
     }
+
+
+def _needs(campaigns: Iterable[Campaign], settings: Settings) -> Rows:
+    """Campaign and source, for each source that a campaign needs by its name or by its contract's."""
+    contract_of = {name: source.contract.name for name, source in load_sources(settings).items()}
+    known = {*contract_of, *load_contracts(settings)}
+    rows: Rows = []
+    for campaign in campaigns:
+        for need in campaign.file.needs:
+            if need not in known:
+                raise BadConfig(
+                    f"{campaign.folder / 'campaign.yaml'}: field needs: {need!r} is neither a contract nor a source. "
+                    f"There are: {', '.join(sorted(known))}."
+                )
+        needed = [name for name, contract in contract_of.items() if {name, contract} & {*campaign.file.needs}]
+        rows += [{"campaign": campaign.id, "source": name} for name in needed]
+    return rows
 
 
 def _variant_rows(campaign: Campaign) -> Rows:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from perennial.foundation.days import Origin, Run
-from perennial.foundation.errors import BadData, Retryable
+from perennial.foundation.errors import BadConfig, BadData, Retryable
 from perennial.ledger.store import Store, insert_new
 from perennial.ledger.tables import campaign_runs, day_runs, templates
 
@@ -180,6 +180,24 @@ class Decisions(Store):
             insert_new(connection, campaign_runs, run_rows)
         frozen = {(run.campaign, run.send_day): run for run in self.campaign_runs()}
         return [frozen[run.campaign, run.send_day] for run in runs]
+
+    def allow_stale_data(self, campaign: str, send_day: date, *, by: str, why: str) -> bool:
+        """
+        Let a campaign be decided for a send day although its data are not fit; kept in the audit log.
+
+        Decisions frozen for that reason, of which no mail came, are given up, and the next run of the day decides anew:
+        returns whether there were such. Raises BadConfig for a campaign that was decided otherwise.
+        """
+        of_day = (campaign_runs.c.campaign == campaign, campaign_runs.c.send_day == send_day)
+        with self._writing(newest=True) as connection:
+            frozen = connection.execute(select(campaign_runs.c.counts).where(*of_day)).scalar()
+            if frozen is not None and set(frozen) != {"stale_data"}:
+                raise BadConfig(
+                    f"Campaign {campaign!r} is decided for {send_day}, and not held for its data: {frozen}."
+                )
+            connection.execute(delete(campaign_runs).where(*of_day))
+            self._audit(connection, "allow_stale_data", f"{campaign} {send_day}", by, why=why, decided_anew=frozen)
+        return frozen is not None
 
     def campaign_runs(self, *, campaign: str | None = None, send_day: date | None = None) -> list[CampaignRun]:
         """Frozen runs, oldest first, of one campaign or send day where given."""

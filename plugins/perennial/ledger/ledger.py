@@ -17,20 +17,34 @@ from perennial.ledger.permissions import NewEvent, Permissions
 from perennial.ledger.schema import ensure_schema
 from perennial.ledger.states import EventKind, State
 from perennial.ledger.store import Row, connect, insert_new, lags, name_of, plain_errors
-from perennial.ledger.tables import consents, leases, ledger_state, message_events, messages, metadata, suppressions
+from perennial.ledger.tables import (
+    audit_log,
+    consents,
+    leases,
+    ledger_state,
+    message_events,
+    messages,
+    metadata,
+    suppressions,
+)
 
 log = logging.getLogger(__name__)
 
 _MOVED_AT_ONCE = 5_000  # rows
 
+# `at` is no name for a column everywhere.
+_told = select(
+    audit_log.c.audit_id, audit_log.c.at.label("told_at"), audit_log.c.action, audit_log.c.subject
+).subquery()
 # What the warehouse copies: table → key, the time that orders its changes, and what stays in the ledger.
 _MIRRORED = {
     "messages": (messages, messages.c.message_id, messages.c.updated_at, {"address", "context"}),
     "message_events": (message_events, message_events.c.event_id, message_events.c.recorded_at, set[str]()),
     "consents": (consents, consents.c.content_hash, consents.c.appended_at, {"proof"}),
     "suppressions": (suppressions, suppressions.c.suppression_id, suppressions.c.created_at, set[str]()),
+    "audit_log": (_told, _told.c.audit_id, _told.c.told_at, set[str]()),
 }
-Mirrored = Literal["messages", "message_events", "consents", "suppressions"]
+Mirrored = Literal["messages", "message_events", "consents", "suppressions", "audit_log"]
 
 
 class Ledger(Decisions, Messages, Permissions):

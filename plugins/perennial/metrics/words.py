@@ -15,7 +15,7 @@ REASONS = {
     "same_address": "Somebody else with the same address gets the mail",
     "open_complaint": "Has an open case with support: help first, sell later",
     "detractor_hold": "Gave a low score lately",
-    "stale_data": "The data it needs is too old",
+    "stale_data": "The data it needs is late, unusual or refused",
     "frequency_cap": "Got as much mail as the contact policy allows",
     "lower_priority": "A more important campaign writes on this day",
     "no_coupon": "No coupon was left",
