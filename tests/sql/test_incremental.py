@@ -131,7 +131,7 @@ def order_line(row, day):
         "status": status,
         "returns_order_id": returns,
     }
-    return stamped(f"{order}|{line}", content, on)
+    return stamped(f"{order}|{line}", content, on) | {"_deleted": status == "deleted"}
 
 
 def profile(row, day):
@@ -181,7 +181,7 @@ LINES = st.tuples(
     st.sampled_from([Decimal("-1"), Decimal("1"), Decimal("2.5")]),
     MONEY,
     st.none() | MONEY,
-    st.sampled_from(["completed", "completed", "returned", "cancelled", "pending"]),
+    st.sampled_from(["completed", "completed", "returned", "cancelled", "pending", "deleted"]),
     st.none() | st.sampled_from(ORDERS),
 )
 PROFILES = st.tuples(REFERENCES, st.none() | EMAILS, st.sampled_from([None, "c1"]))

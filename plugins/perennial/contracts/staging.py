@@ -3,7 +3,8 @@ The `staging` table of a contract: every accepted row that has happened by the d
 
 Several rows may speak of the same thing (`_key`): the last one in the newest version of the last file is current; rows
 equal to it are duplicates, others superseded. Files are ordered by name, not by arrival: the order in which they come
-does not matter. Rows dated after the day wait for it. Most things are spoken of once: only the others are put in order.
+does not matter. Where the last one says that the thing is no more, none is current. Rows dated after the day wait for
+it. Most things are spoken of once: only the others are put in order.
 """
 
 from collections.abc import Iterable
@@ -38,6 +39,7 @@ with files as (
 landed as (
     select
         {_list(f"landed.{column}" for column in (*columns, *_LINEAGE, "_hash"))},
+        coalesce(landed._deleted, false) as is_deleted,
         case when landed._version = files.version then 1 else 0 end as is_newest_version
     from raw.{contract.name} as landed
     inner join files on landed._source = files.source and landed._file = files.file
@@ -53,9 +55,10 @@ repeated as (
 
 ranked as (
     select
-        {_list((*columns, *_LINEAGE, "_hash", "is_newest_version"))},
+        {_list((*columns, *_LINEAGE, "_hash", "is_newest_version", "is_deleted"))},
         row_number() over (partition by _key order by {_NEWEST_FIRST}) as place,
-        first_value(_hash) over (partition by _key order by {_NEWEST_FIRST}) as current_hash
+        first_value(_hash) over (partition by _key order by {_NEWEST_FIRST}) as current_hash,
+        first_value(is_deleted) over (partition by _key order by {_NEWEST_FIRST}) as is_gone
     from landed
     where exists (select 1 from repeated where repeated._key = landed._key)
 )
@@ -64,9 +67,9 @@ select
     {_list(columns)},
     {f"{identity} as identity," if identity else ""}
     case
-        when is_newest_version = 0 then 'superseded'
+        when is_newest_version = 0 or is_gone then 'superseded'
         when place = 1 then 'current'
-        when _hash = current_hash then 'duplicate'
+        when _hash = current_hash and not is_deleted then 'duplicate'
         else 'superseded'
     end as fate,
     {_list(_LINEAGE)}
@@ -75,7 +78,7 @@ union all
 select
     {_list(columns)},
     {f"{identity} as identity," if identity else ""}
-    case when is_newest_version = 0 then 'superseded' else 'current' end as fate,
+    case when is_newest_version = 0 or is_deleted then 'superseded' else 'current' end as fate,
     {_list(_LINEAGE)}
 from landed
 where not exists (select 1 from repeated where repeated._key = landed._key)

@@ -70,6 +70,7 @@ STAMPS = {
     "_ingested_at": "timestamptz",
     "_key": "text",
     "_hash": "text",
+    "_deleted": "boolean",  # the row says that what its key names is no more
 }
 _ARROW = {
     "text": pa.string(),

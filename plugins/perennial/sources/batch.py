@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow as pa
 from perennial.foundation.settings import Settings
 from perennial.sources.definition import Source, literal, quoted
 from perennial.sources.landing import Landed
-from perennial.sources.mapping import TYPED, business_dates, key_of
+from perennial.sources.mapping import JUDGED, TYPED, business_dates, key_of
 from perennial.sources.reading import Group, row_number
 from perennial.sources.scratch import Scratch
 
@@ -54,7 +53,10 @@ class Batch:
     groups: list[Group] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
-    table: ClassVar[str] = TYPED
+    @property
+    def table(self) -> str:
+        """What the contract's suite is held against."""
+        return JUDGED if self.source.deleted else TYPED
 
     def counts(self, findings: str, zone: ZoneInfo) -> list[FileCount]:
         """Rows, reasons and newest day by file, in the order of the files."""
@@ -134,7 +136,7 @@ class Batch:
             select
                 {", ".join(f"keyed.{column}" for column in contract.columns)}{business_dates(contract, settings.zone)},
                 $source as _source, files.name as _file, files.version::bigint as _version, _row,
-                $batch_id::bigint as _batch_id, $ingested_at::timestamptz as _ingested_at, _key, _hash
+                $batch_id::bigint as _batch_id, $ingested_at::timestamptz as _ingested_at, _key, _hash, _deleted
             from (select *, {key} as _key from {TYPED}) as keyed join files on number = _file
             where not exists (select 1 from {findings} as found where found._id = keyed._id)
                 and {self._not_in(held)}

@@ -56,6 +56,9 @@ class _SourceFile(Document):
     country: str | None = Field(None, pattern="^[A-Z]{2}$", description="Of phone numbers without a country code.")
     formats: dict[str, Names] = Field(default_factory=dict)
     columns: dict[str, Expression | Names]
+    deleted: Expression | Names | None = Field(
+        None, description="What is true for a row that says that what its key names is no more."
+    )
     max_refused: float = Field(0.2, ge=0, le=1)
     identical_rows: Literal["rows", "duplicates"] = Field(
         "rows", description="What rows of one file are that say the same and have no number."
@@ -106,6 +109,13 @@ class Source:
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     columns: dict[str, Mapping] = field(default_factory=dict)
+    deleted: Mapping | None = None
+
+    @property
+    def names_read(self) -> tuple[str, ...]:
+        """Every source column that something is read from."""
+        mappings = [*self.columns.values(), *filter(None, [self.deleted])]
+        return tuple(name for mapping in mappings for name in mapping.names)
 
 
 def source_names(settings: Settings) -> list[str]:
@@ -148,6 +158,7 @@ def load_source(name: str, settings: Settings) -> Source:
         formats=dict(written.formats),
         known_forms=dict(written.known_forms),
         columns=columns,
+        deleted=_mapping(path, "deleted", written.deleted) if written.deleted else None,
     )
 
 

@@ -139,7 +139,7 @@ def _of_group(source: Source, group: Group) -> str:
             name,
             source.contract.columns[name].type in ("date", "timestamp"),
             True,
-            mapped_text(source, name, group.header),
+            mapped_text(mapping, group.header),
         )
         for name, mapping in source.columns.items()
         if not mapping.missing_from(group.header)
@@ -162,7 +162,7 @@ def _of_group(source: Source, group: Group) -> str:
 
 def _of_unknown_keys(source: Source) -> str:
     """The same for the keys of JSON lines that the mapping does not use."""
-    used = ", ".join(literal(name.lower()) for mapping in source.columns.values() for name in mapping.names)
+    used = ", ".join(literal(name.lower()) for name in source.names_read)
     values = f"""
         select __file as file, {without_nul("pair.key")} as name, false as is_mapped, false as is_moment,
             trim({without_nul("pair.value ->> '$'")}) as value

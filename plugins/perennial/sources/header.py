@@ -85,10 +85,11 @@ def _required_but_missing(source: Source, header: tuple[str, ...]) -> Iterator[s
 
 def optional_but_missing(source: Source, header: tuple[str, ...]) -> list[str]:
     """The mapped, optional contract columns that a file with this header leaves empty."""
-    return [column for column, mapping in source.columns.items() if mapping.missing_from(header)]
+    optional = source.columns | ({"deleted": source.deleted} if source.deleted else {})
+    return [column for column, mapping in optional.items() if mapping.missing_from(header)]
 
 
 def unknown_columns(source: Source, header: tuple[str, ...]) -> list[str]:
     """The columns of a file that the mapping does not use."""
-    used = {name.lower() for mapping in source.columns.values() for name in mapping.names}
+    used = {name.lower() for name in source.names_read}
     return [name for name in header if name.lower() not in used]

@@ -3,14 +3,17 @@
 from zoneinfo import ZoneInfo
 
 from perennial.contracts import Column, Contract
-from perennial.sources.definition import Source, literal, quoted
+from perennial.sources.definition import Mapping, Source, literal, quoted
 from perennial.sources.reading import Group, without_nul
 
 TYPED = "typed"
 """
 The table of typed rows: `_id` (unique in the batch), `_file` and `_row` (both numbers), `_landed_at`, the contract
-columns, `_unreadable` (the columns whose value is present and not readable as its type, or null) and `_hash`.
+columns, `_unreadable` (the columns whose value is present and not readable as its type, or null), `_hash`, `_deleted`.
 """
+
+JUDGED = "judged"
+"""Of TYPED what the suite is held against: all but rows that name something to say that it is no more."""
 
 _WIDE_SPACES = ", ".join(literal(space) for space in "\u00a0\u3000\ufeff")
 _SPACES = literal(" \t\r\n\f\v\u00a0\u3000\ufeff")
@@ -29,14 +32,21 @@ def typed_table(contract: Contract) -> str:
     columns = "".join(f", {name} {column.sql_type}" for name, column in contract.columns.items())
     return (
         f"create table {TYPED} (_id bigint, _file integer, _row bigint, _landed_at timestamptz{columns}, "
-        "_unreadable text, _hash text)"
+        "_unreadable text, _hash text, _deleted boolean)"
     )
+
+
+def judged_view(contract: Contract) -> str:
+    """The DDL of JUDGED. Who deletes without the whole key has to tell the rest, as the content then stands for it."""
+    whole_key = " and ".join(f"{name} is not null" for name in contract.key)
+    return f"create view {JUDGED} as select * from {TYPED} where not (_deleted and {whole_key})"
 
 
 def typed_rows(source: Source, group: Group) -> str:
     """The insert that types the rows of one group."""
     columns = source.contract.columns
-    mapped = ", ".join(f"{mapped_text(source, name, group.header)} as {name}" for name in columns)
+    mapped = ", ".join(f"{mapped_text(source.columns.get(name), group.header)} as {name}" for name in columns)
+    deleted = f"lower(trim({mapped_text(source.deleted, group.header)})) in {_TRUE}"
     texts = ", ".join(f"nullif({_trimmed(name)}, '') as {name}" for name in columns)
     values = ", ".join(f"{_value(name, column, source)} as v_{name}" for name, column in columns.items())
     unreadable = ", ".join(
@@ -48,22 +58,22 @@ def typed_rows(source: Source, group: Group) -> str:
         insert into {TYPED}
         with firsts as (select __file, min(rowid) as first from {group.table} group by __file),
         mapped as (
-            select __file as _file, coalesce(__row, {group.table}.rowid - first + 1) as _row, {mapped}
+            select __file as _file, coalesce(__row, {group.table}.rowid - first + 1) as _row,
+                coalesce({deleted}, false) as _deleted, {mapped}
             from {group.table} join firsts using (__file)
         ),
-        texts as (select _file, _row, {texts} from mapped),
+        texts as (select _file, _row, _deleted, {texts} from mapped),
         parsed as (select *, {values} from texts)
         select
             _file::bigint * {_FILE_SHIFT} + _row, _file, _row, landed_at, {", ".join(f"v_{name}" for name in columns)},
             {f"nullif(concat_ws(', ', {unreadable}), '')" if unreadable else "null"},
-            md5(concat_ws(chr(31), {", ".join(_canonical(name, column) for name, column in columns.items())}))
+            md5(concat_ws(chr(31), {", ".join(_canonical(name, column) for name, column in columns.items())})), _deleted
         from parsed join files on files.number = _file
     """
 
 
-def mapped_text(source: Source, column: str, header: tuple[str, ...]) -> str:
-    """The text of one contract column as the source has it; null where the file lacks what it is read from."""
-    mapping = source.columns.get(column)
+def mapped_text(mapping: Mapping | None, header: tuple[str, ...]) -> str:
+    """The text that a mapping reads, as the source has it; null where the file lacks what it is read from."""
     if mapping is None or mapping.missing_from(header):
         return "null::varchar"
     if mapping.sql:

@@ -10,7 +10,7 @@ import pyarrow.parquet
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
 from perennial.sources.batch import Batch, Note
-from perennial.sources.definition import Source
+from perennial.sources.definition import Mapping, Source
 from perennial.sources.header import (
     Readable,
     check_header,
@@ -20,7 +20,7 @@ from perennial.sources.header import (
     unknown_columns,
 )
 from perennial.sources.landing import Landed
-from perennial.sources.mapping import mapped_text, typed_rows, typed_table
+from perennial.sources.mapping import judged_view, mapped_text, typed_rows, typed_table
 from perennial.sources.reading import (
     Group,
     json_columns,
@@ -55,7 +55,7 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
     elif source.format == "jsonl":
         read_json_lines(scratch, files)
         headers = _json_headers(scratch, source, readable, refused)
-        groups = [json_columns(scratch, [name for mapping in source.columns.values() for name in mapping.names])]
+        groups = [json_columns(scratch, source.names_read)]
         # A key that a line has no value for is just left out: only what no line has is worth a note.
         notes = list(_notes(source, [tuple({key for keys in headers for key in keys})] if headers else []))
     else:
@@ -65,6 +65,7 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
     scratch.connection.execute(typed_table(source.contract))
     for group in groups:
         _type_rows(scratch, source, group)
+    scratch.connection.execute(judged_view(source.contract))
     return Batch(scratch, source, [entry for entry, _ in readable if entry not in refused], refused, groups, notes)
 
 
@@ -172,23 +173,26 @@ def _type_rows(scratch: Scratch, source: Source, group: Group) -> None:
     try:
         scratch.connection.execute(typed_rows(source, group))
     except duckdb.Error as error:
-        for column, mapping in source.columns.items():
-            if mapping.sql:
-                _try_expression(scratch, source, group, column, mapping.sql)
+        for field, mapping in (
+            *((f"columns.{name}", of) for name, of in source.columns.items()),
+            ("deleted", source.deleted),
+        ):
+            if mapping and mapping.sql:
+                _try_expression(scratch, source, group, field, mapping)
         reason = str(error).split("\n", 1)[0]
         raise BadData(f"Source {source.name}: its rows cannot be mapped to {source.contract.name}: {reason}") from error
 
 
-def _try_expression(scratch: Scratch, source: Source, group: Group, column: str, sql: str) -> None:
-    """Raise BadData if it is the expression of this column that fails."""
+def _try_expression(scratch: Scratch, source: Source, group: Group, field: str, mapping: Mapping) -> None:
+    """Raise BadData if it is this expression that fails."""
     try:
         scratch.connection.execute(
-            f"create or replace temp table tried as select {mapped_text(source, column, group.header)} as value "
+            f"create or replace temp table tried as select {mapped_text(mapping, group.header)} as value "
             f"from {group.table}"
         )
     except duckdb.Error as error:
         kind = type(error).__name__.removesuffix("Exception").lower()
         raise BadData(
-            f"Source {source.name}, field columns.{column}.sql: {sql!r} fails on some row ({kind} error), so nothing "
+            f"Source {source.name}, field {field}.sql: {mapping.sql!r} fails on some row ({kind} error), so nothing "
             f"of this batch was loaded. Use try_cast and friends, or correct sources/{source.name}.yaml."
         ) from error
