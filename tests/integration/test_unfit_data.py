@@ -1,5 +1,6 @@
 """Data that are not fit hold the campaigns that need them, until they are, or until somebody says that they will do."""
 
+import shutil
 from datetime import date
 
 import pytest
@@ -10,6 +11,7 @@ from perennial.flows import reading
 from perennial.flows.campaigns import allow_stale_data
 from perennial.foundation.days import run_of, yesterday
 from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import load_settings
 from perennial.ledger import open_ledger
 
 SOURCE = SHOP.replace("sku: [sku, article]", "customer_ref: customer\n  sku: [sku, article]")
@@ -22,6 +24,9 @@ def shop(homes, tmp_path):
     shop = Shop(tmp_path / "shop", settings.warehouse)
     shop.settings = shop.settings.model_copy(update={"ledger": settings.ledger})
     shop.source(SOURCE)
+    shutil.copytree(load_settings().include / "templates", shop.include / "templates")
+    win_back = shop.include / "templates" / "win_back" / "campaign.yaml"
+    win_back.write_text(win_back.read_text(encoding="utf-8").replace("needs: [consents]", "needs: [order_lines]"))
     orders = [(customer, day) for customer in range(5) for day in ("2025-07-01", "2025-07-11", "2025-07-21")]
     shop.put("shop/a.csv", csv(f"{customer}-{day},1,{day} 10:00,{customer},s1,30" for customer, day in orders))
     return shop
