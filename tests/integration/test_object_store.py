@@ -121,7 +121,7 @@ def test_a_place_that_fails_half_way_keeps_what_was_taken(shop, bucket, monkeypa
         ("url: s3://me:secret@exports/*.csv", BadConfig, "without user and password"),
         ("url: exports/*.csv", BadConfig, "is no URL"),
         ("url: s3://exports/*.csv\noptions: {secret_key: x}", BadConfig, "field options.secret_key"),
-        ("url: s3://exports/*.csv\npath: shop/*", BadConfig, "not by both"),
+        ("url: s3://exports/*.csv\npath: shop/*", BadConfig, "only by one"),
         ("format_of: nothing", BadConfig, "format_of"),
     ],
 )

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     )
     warehouse_password: SecretStr | None = Field(None, description="For a warehouse URL that names a user only.")
     ledger_password: SecretStr | None = Field(None, description="For a ledger URL that names a user only.")
+    connections: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description='URLs of the databases that sources read, as JSON: {"shop": "postgresql://me:secret@host/shop"}.',
+    )
     secrets_dir: Path | None = Field(
         None, description="A folder of files named as settings, such as perennial_ledger_password: Docker's secrets."
     )
@@ -161,11 +165,12 @@ def load_settings(**overrides: object) -> Settings:
         )
         raise BadConfig(f"Bad setting. {problems}") from error
     except SettingsError as error:
-        raise BadConfig(f"{PREFIX}SECRETS_DIR: {error}: {error.__cause__}") from error
+        place = "SECRETS_DIR" if "SecretsSettingsSource" in str(error) else "CONNECTIONS"  # the one that is JSON
+        raise BadConfig(f"{PREFIX}{place}: {error}: {error.__cause__}") from None
 
 
 def _is_secret(location: tuple[int | str, ...]) -> bool:
-    return any(word in str(part) for part in location for word in ("secret", "password"))
+    return any(word in str(part) for part in location for word in ("secret", "password", "connections"))
 
 
 def _with_password(url: str, password: SecretStr | None) -> str:

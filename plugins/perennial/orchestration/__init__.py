@@ -1,5 +1,6 @@
 """Airflow's side of Perennial: what every DAG shares, the day of a run, pools, Connections, the local stack."""
 
+from perennial.orchestration.connections import source_settings
 from perennial.orchestration.defaults import DAG_DEFAULTS, after, every_day, every_minute
 from perennial.orchestration.pools import LANDING, LEDGER, WAREHOUSE
 from perennial.orchestration.tasks import task_run, task_settings
@@ -12,6 +13,7 @@ __all__ = [
     "after",
     "every_day",
     "every_minute",
+    "source_settings",
     "task_run",
     "task_settings",
 ]

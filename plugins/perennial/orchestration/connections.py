@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from pydantic import SecretStr
+
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings, load_settings
 
@@ -39,6 +41,22 @@ def connected_settings() -> Settings:
     settings = load_settings(**found)
     _require_shared_ledger(settings)
     return settings
+
+
+def source_settings(name: str, settings: Settings) -> Settings:
+    """
+    The settings, with the URL of the database that a source reads where `perennial_source_<connection>` says it.
+
+    Only the task that pulls asks for it: a wrong source file stops no other task.
+    """
+    from perennial.sources import load_source
+
+    database = load_source(name, settings).database
+    found = _connection(f"perennial_source_{database.connection}") if database else None
+    if not database or not found:
+        return settings
+    url = SecretStr(_database_url(found))
+    return settings.model_copy(update={"connections": {**settings.connections, database.connection: url}})
 
 
 def _require_shared_ledger(settings: Settings) -> None:

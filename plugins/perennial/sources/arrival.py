@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, Self
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,17 @@ class Arrival:
     file: str
     stamp: Callable[[], Stamp]
     open: Callable[[], BinaryIO]
+
+    @classmethod
+    def of(cls, path: Path, file: str) -> Self:
+        """A file of this machine."""
+        return cls(file, partial(_stamp, path), partial(_open, path))
+
+
+def _stamp(path: Path) -> Stamp:
+    found = path.stat()
+    return Stamp(found.st_size, found.st_mtime_ns)
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -41,11 +42,38 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """One name, or alternatives of which the first that a file has is used."""
 
 
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+
+def _as_overlap(value: object) -> object:
+    if type(value) is int and value >= 0:
+        return value
+    written = re.fullmatch("([0-9]{1,5}) ?(s|min|h|d)", str(value))
+    if not written:
+        raise ValueError("is neither a duration such as 30min, 1h or 2d nor a whole number")
+    return timedelta(**{_UNITS[written[2]]: int(written[1])})
+
+
+Overlap = Annotated[timedelta | int, BeforeValidator(_as_overlap)]
+
+
+class Database(Document):
+    """Rows of a database: of a table or of a query, all of them or what `cursor` tells to be new."""
+
+    connection: str = Field(pattern="^[a-z][a-z0-9_]*$", description="A name of Settings.connections.")
+    table: str | None = Field(None, pattern="^([^.]+[.])?[^.]+$", description="Its name, maybe after its schema's.")
+    query: str | None = Field(None, min_length=1)
+    key: Names = Field(min_length=1, description="Columns that tell rows apart: the order of a pull is total by them.")
+    cursor: str | None = Field(None, description="A time or number that grows whenever a row comes or changes.")
+    overlap: Overlap | None = Field(None, description="How much later than others a row may be committed.")
+
+
 class _SourceFile(Document):
     source: str
     contract: str
     path: str | None = Field(None, description="Files below the inbox, a pattern.")
     url: str | None = Field(None, description="Files in object storage, a pattern with its protocol.")
+    database: Database | None = None
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="How to reach the storage of `url`: what fsspec takes, nothing secret."
     )
@@ -88,7 +116,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Source:
-    """One source, checked against its contract. Its files lie at a `path` below the inbox or at a `url`."""
+    """One source, checked against its contract. Where it is: a `path` below the inbox, a `url` or a `database`."""
 
     name: str
     file: Path
@@ -105,6 +133,7 @@ class Source:
     repeats_are_duplicates: bool
     required: bool
     stale_after: int | None = None
+    database: Database | None = None
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -143,6 +172,7 @@ def load_source(name: str, settings: Settings) -> Source:
         file=path,
         path=written.path or "",
         url=written.url or "",
+        database=written.database,
         options=dict(written.options),
         contract=contract,
         format=written.format,
@@ -184,8 +214,8 @@ def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[s
 
 
 def _place_problems(written: _SourceFile) -> Iterator[str]:
-    if bool(written.path) == bool(written.url):
-        yield "field path: say where the files lie, by path or by url, and not by both."
+    if sum(map(bool, (written.path, written.url, written.database))) != 1:
+        yield "field path: say where the rows are, by path, by url or by database, and only by one of them."
     parts = PurePosixPath(written.path or "")
     if parts.is_absolute() or ".." in parts.parts:
         yield f"field path: {written.path!r} must stay below the inbox."
@@ -194,6 +224,17 @@ def _place_problems(written: _SourceFile) -> Iterator[str]:
     for option in written.options:
         if re.search("secret|token|password|key", option, re.IGNORECASE):
             yield f"field options.{option}: no secrets in a source file: use the environment of the storage."
+    if written.database:
+        yield from _database_problems(written.database, written.format)
+
+
+def _database_problems(database: Database, format_: str) -> Iterator[str]:
+    if bool(database.table) == bool(database.query):
+        yield "field database.table: say which rows, by table or by query, and not by both."
+    if database.overlap is not None and not database.cursor:
+        yield f"field database.overlap: {database.overlap} is of no use without a cursor."
+    if format_ != "jsonl":
+        yield f"field format: {format_!r} must be 'jsonl': so are the rows of a database kept."
 
 
 def _file_problems(written: _SourceFile) -> Iterator[str]:

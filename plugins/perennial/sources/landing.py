@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import Settings
 from perennial.sources.arrival import Arrival, Stamp
+from perennial.sources.database import rows_of_database
 from perennial.sources.definition import Source
 from perennial.sources.inbox import files_in_inbox
 from perennial.sources.object_store import files_at_url
@@ -67,7 +68,7 @@ def take(source: Source, settings: Settings) -> list[Landed]:
         landed_at = current_time(settings)
         taken: list[Landed] = []
         try:
-            for arrival in _arrived(source, settings):
+            for arrival in _arrived(source, newest, settings):
                 before = newest.get(arrival.file)
                 copied = _copy(arrival, folder, before, source)
                 if copied is None:
@@ -124,7 +125,10 @@ def _only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _arrived(source: Source, settings: Settings) -> Iterator[Arrival]:
+def _arrived(source: Source, newest: Mapping[str, Landed], settings: Settings) -> Iterator[Arrival]:
+    if source.database:
+        copies = {file: settings.landing_dir / entry.path for file, entry in newest.items()}
+        return rows_of_database(source, source.database, copies, settings)
     return files_at_url(source) if source.url else files_in_inbox(source, settings)
 
 

@@ -5,7 +5,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from perennial.foundation.errors import BadConfig
 from perennial.ledger.store import connect
-from perennial.orchestration.connections import connected_settings
+from perennial.orchestration.connections import connected_settings, source_settings
 
 
 @pytest.fixture
@@ -149,3 +149,22 @@ def test_another_kind_of_database_is_refused(connections):
     connections("perennial_warehouse", "mysql://db.internal/shop")
     with pytest.raises(BadConfig, match=r"perennial_warehouse: type 'mysql' is not supported; use postgres"):
         connected_settings()
+
+
+def test_a_source_reads_the_database_of_its_connection(connections, monkeypatch, tmp_path):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "stock.yaml").write_text(
+        "{source: stock, contract: products, format: jsonl, columns: {sku: sku},"
+        " database: {connection: shop, table: stock, key: sku}}"
+    )
+    monkeypatch.setenv("PERENNIAL_INCLUDE", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_CONNECTIONS", '{"shop": "sqlite:////srv/shop.sqlite", "till": "sqlite://"}')
+    settings = connected_settings()
+    assert source_settings("stock", settings) == settings
+    connections("perennial_source_shop", "postgres://me:s3cret@db.internal/shop")
+    found = source_settings("stock", settings)
+    assert {name: url.get_secret_value() for name, url in found.connections.items()} == {
+        "shop": "postgresql://me:s3cret@db.internal/shop",
+        "till": "sqlite://",
+    }
+    assert "s3cret" not in repr(found)

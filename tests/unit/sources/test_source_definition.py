@@ -1,5 +1,7 @@
 """Source files: names and expressions are checked against the contract before any file is read."""
 
+from datetime import timedelta
+
 import pytest
 
 from perennial.foundation.errors import BadConfig
@@ -86,4 +88,51 @@ def test_a_wrong_source_names_file_field_and_value(settings, before, after, name
     with pytest.raises(BadConfig) as error:
         load_source("shop", settings)
     for words in [".yaml", *named]:
+        assert words in str(error.value)
+
+
+DATABASE = GOOD.replace(
+    "path: shop/*.csv\nformat: csv",
+    "format: jsonl\ndatabase: {connection: shop, table: orders, cursor: at, key: id, overlap: 1h}",
+)
+
+
+def test_a_database_has_a_duration_or_a_number_as_overlap(settings):
+    for written, overlap in {
+        "30min": timedelta(minutes=30),
+        "2 d": timedelta(days=2),
+        "100": 100,
+        "0s": timedelta(),
+    }.items():
+        write(settings, DATABASE.replace("1h", written))
+        assert load_source("shop", settings).database.overlap == overlap
+    write(settings, DATABASE.replace(", overlap: 1h", "").replace("key: id", "key: [order_no, line]"))
+    database = load_source("shop", settings).database
+    assert (database.key, database.overlap) == (("order_no", "line"), None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("table: orders, ", "", ["field database.table", "by table or by query"]),
+        ("table: orders", "table: orders, query: select 1", ["field database.table", "not by both"]),
+        ("table: orders", "table: a.b.c", ["field database.table", "'a.b.c'"]),
+        ("connection: shop", "connection: postgresql://me@host/shop", ["field database.connection"]),
+        (", key: id", "", ["field database.key is missing"]),
+        ("key: id", "key: []", ["field database.key"]),
+        ("cursor: at, ", "", ["field database.overlap", "1:00:00"]),
+        ("1h", "soon", ["field database.overlap", "'soon'"]),
+        ("1h", "-5", ["field database.overlap", "-5"]),
+        ("1h", "1.5", ["field database.overlap", "1.5"]),
+        ("table", "tabel", ["unknown field database.tabel", "'orders'"]),
+        ("jsonl", "csv", ["field format", "'csv'"]),
+        ("format:", "url: s3://a/b\nformat:", ["field path", "only by one"]),
+    ],
+)
+def test_a_wrong_database_names_file_field_and_value(settings, before, after, named):
+    assert before in DATABASE
+    write(settings, DATABASE.replace(before, after, 1))
+    with pytest.raises(BadConfig) as error:
+        load_source("shop", settings)
+    for words in ["shop.yaml", *named]:
         assert words in str(error.value)
