@@ -20,6 +20,7 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, bindparam, column, create_engine, false, select, table, text
 from sqlalchemy.engine import URL, make_url
@@ -49,31 +50,42 @@ def rows_of_database(
     no file: a table is sooner emptied by mistake. Raises BadConfig for what cannot be pulled as the source file says,
     BadData for a row that cannot be read, Retryable when the database does not answer. Nothing is half taken.
     """
-    file, last = f"database/{source.name}.jsonl.gz", None
+    file, last, at = f"database/{source.name}.jsonl.gz", None, None
     if database.cursor:
-        file, last = _next_file(source, landed, settings)
+        file, last, at = _next_file(source, landed, settings)
     pulled = settings.landing_dir / source.name / ".pulling"
     try:
-        if _pull(source, database, settings, landed[last] if last else None, pulled, file):
+        if _pull(source, database, settings, landed[last] if last else None, at, pulled, file):
             yield Arrival.of(pulled, file)
     finally:
         pulled.unlink(missing_ok=True)
 
 
-def _next_file(source: Source, landed: Mapping[str, Path], settings: Settings) -> tuple[str, str | None]:
-    """The name of this pull and of the last: later by name, whatever the clock says (the demo's stands still)."""
+def _next_file(
+    source: Source, landed: Mapping[str, Path], settings: Settings
+) -> tuple[str, str | None, datetime | None]:
+    """Name of this pull, name and moment of the last: names grow, whatever the clock says (the demo's stands still)."""
     folder = f"database/{source.name}/"
     form = folder + _MOMENT + ".jsonl.gz"
     last = max((file for file in landed if file.startswith(folder)), default=None)
-    moment = current_time(settings)
+    moment, at = current_time(settings), None
     if last:
-        moment = max(moment, datetime.strptime(last, form).replace(tzinfo=UTC) + timedelta(microseconds=1))
-    return moment.strftime(form), last
+        at = datetime.strptime(last, form).replace(tzinfo=UTC)
+        moment = max(moment, at + timedelta(microseconds=1))
+    return moment.strftime(form), last, at
 
 
-def _pull(source: Source, database: Database, settings: Settings, last: Path | None, target: Path, file: str) -> bool:
+def _pull(
+    source: Source,
+    database: Database,
+    settings: Settings,
+    last: Path | None,
+    at: datetime | None,
+    target: Path,
+    file: str,
+) -> bool:
     """Write the rows to `target`; whether any of them is new."""
-    start = _start(source, database, last)
+    start = _start(source, database, last, at)
     seen = _lines(last)
     is_new = False
     try:
@@ -108,7 +120,7 @@ def _lines(path: Path | None) -> Iterator[bytes]:
         raise BadData(f"{path} is gone or damaged ({error}). Restore the landing from its backup.") from error
 
 
-def _start(source: Source, database: Database, last: Path | None) -> Any:
+def _start(source: Source, database: Database, last: Path | None, at: datetime | None) -> Any:
     """The cursor from which on rows are pulled, as the landing has it: a text that the engine reads as its own type."""
     newest = deque(_lines(last), maxlen=1)
     value = json.loads(newest[0]).get(database.cursor) if newest else None
@@ -122,19 +134,27 @@ def _start(source: Source, database: Database, last: Path | None) -> Any:
         raise BadConfig(f"{field}.overlap: {overlap} does not suit, the cursor {database.cursor} is a {kind}.")
     try:
         if isinstance(overlap, timedelta):
-            return _earlier(value, overlap)
+            return _earlier(value, overlap, at, ZoneInfo(source.timezone))
         return (Decimal(value) if isinstance(value, str) else value) - overlap
     except (ValueError, TypeError, InvalidOperation, OverflowError):
-        raise BadConfig(f"{field}.cursor: {database.cursor} is neither a time nor a number: {value!r}.") from None
+        raise BadConfig(f"{field}.cursor: {database.cursor} is neither a time nor a number.") from None
 
 
-def _earlier(written: str, overlap: timedelta) -> str:
-    """In the form it has: where the engine knows no times (SQLite), they are compared as text."""
-    if not overlap:
-        return written
+def _earlier(written: str, overlap: timedelta, at: datetime | None, zone: ZoneInfo) -> str:
+    """
+    In the form it has: where the engine knows no times (SQLite), they are compared as text.
+
+    No later than the last pull, `at`: one wrong date would hide all that comes.
+    """
     if len(written) == len("2026-01-31"):
-        return (date.fromisoformat(written) - overlap).isoformat()
-    return (datetime.fromisoformat(written) - overlap).isoformat(sep=written[10])
+        day = date.fromisoformat(written)
+        return ((min(day, at.astimezone(zone).date()) if at else day) - overlap).isoformat()
+    moment = datetime.fromisoformat(written)
+    if at and (moment if moment.tzinfo else moment.replace(tzinfo=zone)) > at:
+        moment = at.astimezone(moment.tzinfo) if moment.tzinfo else at.astimezone(zone).replace(tzinfo=None)
+    elif not overlap:
+        return written
+    return (moment - overlap).isoformat(sep=written[10])
 
 
 def _rows_as_lines(source: Source, database: Database, connection: Connection, start: Any) -> Iterator[bytes]:
