@@ -133,6 +133,13 @@ def test_a_few_rows_are_no_reason_to_hold_a_file(shop):
     assert findings(shop) == []
 
 
+@pytest.mark.parametrize("shop", ["jsonl"], indirect=True)
+def test_a_file_without_a_row_has_no_forms(shop):
+    shop.put("shop/a", "no JSON\n")
+    assert shop.ingest()["shop"]["held"] == 1
+    assert shop.rows("select count(*) from raw.forms") == [(0,)]
+
+
 @in_csv
 def test_files_that_come_at_once_are_judged_one_after_the_other(shop, tmp_path):
     bring(shop, "a", 250)

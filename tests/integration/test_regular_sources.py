@@ -37,6 +37,7 @@ def told(shop, day):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # nothing of it hangs on the engine
 def test_what_is_not_usual_is_told_and_stays_told_after_another_run(shop):
     for week in range(5):
         live(shop, FIRST + timedelta(weeks=week), 60)

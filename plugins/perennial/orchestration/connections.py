@@ -47,11 +47,14 @@ def source_settings(name: str, settings: Settings) -> Settings:
     """
     The settings, with the URL of the database that a source reads where `perennial_source_<connection>` says it.
 
-    Only the task that pulls asks for it: a wrong source file stops no other task.
+    Only the task that pulls asks for it: a wrong source file stops no other task, and that task says what is wrong.
     """
     from perennial.sources import load_source
 
-    database = load_source(name, settings).database
+    try:
+        database = load_source(name, settings).database
+    except BadConfig:
+        return settings
     found = _connection(f"perennial_source_{database.connection}") if database else None
     if not database or not found:
         return settings

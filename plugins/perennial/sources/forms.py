@@ -53,7 +53,7 @@ class FileFinding:
 def forms_of(batch: Batch) -> dict[Landed, list[Form]]:
     """The forms in each file: of the contract's columns as mapped, and of the columns that the mapping does not use."""
     found: dict[int, list[Form]] = defaultdict(list)
-    queries = [_of_group(batch.source, group) for group in batch.groups]
+    queries = [query for group in batch.groups if (query := _of_group(batch.source, group))]
     if batch.source.format == "jsonl":
         queries.append(_of_unknown_keys(batch.source))
     if not queries:
@@ -133,7 +133,7 @@ def _shown(forms: Iterable[Form]) -> str:
 
 
 def _of_group(source: Source, group: Group) -> str:
-    """SQL for the forms of a group: file, name, is_mapped, form, rows, example."""
+    """SQL for the forms of a group: file, name, is_mapped, form, rows, example; "" where it has no column."""
     texts = [
         (
             name,
@@ -145,6 +145,8 @@ def _of_group(source: Source, group: Group) -> str:
         if not mapping.missing_from(group.header)
     ]
     texts += [(name, False, False, quoted(name)) for name in unknown_columns(source, group.header)]
+    if not texts:
+        return ""
     values = " union all ".join(
         f"select __file as file, {literal(name)} as name, {is_mapped} as is_mapped, {is_moment} as is_moment, "
         f"trim({without_nul(text)}) as value from first_rows"
