@@ -15,8 +15,8 @@ columns, `_unreadable` (the columns whose value is present and not readable as i
 JUDGED = "judged"
 """Of TYPED what the suite is held against: all but rows that name something to say that it is no more."""
 
-_WIDE_SPACES = ", ".join(literal(space) for space in "\u00a0\u3000\ufeff")
-_SPACES = literal(" \t\r\n\f\v\u00a0\u3000\ufeff")
+_WIDE_SPACES = "\u00a0\u3000\ufeff"
+_SPACES = literal(" \t\r\n\f\v" + _WIDE_SPACES)
 _TRUE = "('true', 't', 'yes', 'y', '1')"
 _FALSE = "('false', 'f', 'no', 'n', '0')"
 # What every engine, Arrow and Python can hold, moments in any time zone; 9999-12-31 is a customary "for ever".
@@ -83,9 +83,10 @@ def mapped_text(mapping: Mapping | None, header: tuple[str, ...]) -> str:
 
 
 def _trimmed(name: str) -> str:
-    # Trimming a set of characters is slow; few values need it.
-    ends = (f"left({name}, 1)", f"right({name}, 1)")
-    needs = " or ".join(f"{end} <= ' ' or {end} in ({_WIDE_SPACES})" for end in ends)
+    # Trimming a set of characters is slow, as is comparing texts; few values need it.
+    wide = ", ".join(str(ord(space)) for space in _WIDE_SPACES)
+    ends = (f"unicode({name})", f"unicode(right({name}, 1))")
+    needs = " or ".join(f"{end} <= unicode(' ') or {end} in ({wide})" for end in ends)
     return f"case when {needs} then trim({name}, {_SPACES}) else {name} end"
 
 
