@@ -1,6 +1,8 @@
 """
 Publish what people and BI tools read: warehouse + ledger -> `marts.*` -> snapshot, Parquet, data dictionary, report.
 
+Then landed files that are older than `include/rules/intake.yaml` allows are pseudonymised.
+
 **Reads:** every schema of the warehouse, and what the ledger says about messages.
 **Writes:** `marts.*` and `<home>/published`, swapped in as a whole.
 **If it fails:** readers keep yesterday's snapshot, which says its day; mail is not affected.
@@ -22,7 +24,14 @@ def publish_metrics():
         with task_run() as (run, settings):
             return publish.publish(run, settings)
 
-    publish()
+    @task(pool=WAREHOUSE)
+    def pseudonymise() -> dict:
+        from perennial.flows import retention
+
+        with task_run() as (_, settings):
+            return retention.pseudonymise(settings)
+
+    publish() >> pseudonymise()
 
 
 publish_metrics()

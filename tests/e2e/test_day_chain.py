@@ -35,6 +35,7 @@ class Flows:
             "churn": {"score": self.plain("score")},
             "campaigns": {"plan": self.plain("plan"), "due": lambda *_: self.due, "queue": self.mapped("queue")},
             "publish": {"publish": self.plain("publish")},
+            "retention": {"pseudonymise": lambda _: {"files": 0}},
             "delivery": {"deliver": lambda _: {"accepted": 2}},
         }
         package = ModuleType("perennial.flows")

@@ -43,11 +43,14 @@ class Column(Document):
     ]
     required: bool = False
     identifies: bool = Field(default=False, description="Tells who it is: in another form it would be somebody else.")
-    pii: bool = Field(default=False, description="Personal data: it stays out of published tables.")
+    pii: bool = Field(default=False, description="Personal data: neither published nor kept in the landing for ever.")
 
     @property
     def sql_type(self) -> str:
         return SQL_TYPES[self.type]
+
+
+Keeps = Literal["while_current", "always"]
 
 
 class Expectation(Document):
@@ -66,7 +69,8 @@ class Contract:
 
     `key` identifies a row. `numbered_by` is the column of the key that tells apart rows which otherwise share it and
     that many systems do not have; where it is null the row's content and its ordinal stand in. `dated_by` says when
-    what the row tells happened: a run of an earlier day does not know it yet.
+    what the row tells happened: a run of an earlier day does not know it yet. `keeps_personal_data` says which rows the
+    landing leaves as they came, however old: those in force, or all.
     """
 
     name: str
@@ -78,6 +82,11 @@ class Contract:
     touches: dict[str, str]
     columns: dict[str, Column]
     expectations: tuple[Expectation, ...]
+    keeps_personal_data: Keeps | None = None
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        return tuple(name for name, column in self.columns.items() if column.pii)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -100,6 +109,7 @@ class _ContractFile(Document):
     numbered_by: str | None = None
     dated_by: str | None = None
     touches: dict[str, str] = Field(min_length=1)
+    keeps_personal_data: Keeps | None = None
     columns: dict[str, Column] = Field(min_length=1)
     expectations: tuple[Expectation, ...] = ()
 
@@ -129,6 +139,7 @@ def load_contract(name: str, settings: Settings) -> Contract:
         touches=dict(written.touches),
         columns=dict(written.columns),
         expectations=present + written.expectations,
+        keeps_personal_data=written.keeps_personal_data,
     )
 
 
@@ -170,6 +181,9 @@ def _problems(name: str, written: _ContractFile) -> Iterator[str]:
         dating = written.columns.get(written.dated_by)
         if dating is None or dating.type not in ("date", "timestamp"):
             yield f"field dated_by: {written.dated_by!r} is not a date or timestamp column of this contract."
+    personal = [column for column in written.key if column in written.columns and written.columns[column].pii]
+    if personal and written.keeps_personal_data != "always":
+        yield f"field keeps_personal_data: must be 'always': the key names rows by the personal {', '.join(personal)}."
     yield from _expectation_problems(written)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
 
-from perennial.flows import campaigns, churn, delivery, ingest, publish, rebuild, refresh
+from perennial.flows import campaigns, churn, delivery, ingest, publish, rebuild, refresh, retention
 from perennial.foundation.days import Origin, Run, run_of, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -30,6 +30,7 @@ def steps(run: Run, settings: Settings, *, publishes: bool = True) -> Iterator[S
         yield f"queue {campaign}", partial(campaigns.queue, campaign, run, settings)
     if publishes:
         yield "publish", partial(publish.publish, run, settings)
+        yield "pseudonymise", partial(retention.pseudonymise, settings)
     else:
         yield "marts", partial(rebuild.marts, run, settings)
     if run.origin.may_queue:

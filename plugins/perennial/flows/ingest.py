@@ -1,21 +1,35 @@
 """Files in the inbox → the landing → the quality gate → `raw.<contract>` and `quarantine.rows`."""
 
 import hashlib
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import cached_property
 
+import pyarrow.compute as pc
+
 from perennial.contracts import load_contracts
 from perennial.flows.day_order import is_outdated
-from perennial.flows.raw_tables import CHECKS, FILES, FORMS, as_arrow, create_raw_tables, next_batch
+from perennial.flows.raw_tables import (
+    CHECKS,
+    FILES,
+    FORMS,
+    QUARANTINE,
+    as_arrow,
+    create_raw_tables,
+    next_batch,
+    stamped,
+)
 from perennial.flows.regularity import judge_regularity
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
 from perennial.quality import FINDINGS, Check, validate
 from perennial.sources import (
+    REASONS,
     Batch,
     FileCount,
     FileFinding,
@@ -29,6 +43,7 @@ from perennial.sources import (
     load_sources,
     open_scratch,
     parse,
+    read_pseudonymised,
     source_names,
     superseded_duplicates,
     take,
@@ -105,8 +120,11 @@ class _Loader:
             with self.warehouse.transaction():
                 self._forget(fresh)
                 self._record_duplicates(duplicates)
-                for chunk in chunks(fresh):
+                for chunk in chunks([entry for entry in fresh if entry.personal_rows is None]):
                     self._load_chunk(chunk)
+                for entry in fresh:
+                    if entry.personal_rows is not None:
+                        self._load_pseudonymised(entry)
         except BadData as error:
             log.warning("%s: the batch is refused: %s", self.source.name, error)
             self.figures = empty
@@ -173,6 +191,37 @@ class _Loader:
             )
             self._record_files(batch_id, batch, counts, held)
             self._record_checks(batch_id, batch, [*findings, *checks], counts)
+
+    def _load_pseudonymised(self, entry: Landed) -> None:
+        """What the gate decided of its rows when it came stands; of its checks those are left that refused some."""
+        batch_id = next_batch(self.warehouse)
+        file = {"source": self.source.name, "file": entry.file, "version": entry.version, "batch_id": batch_id}
+        stamps = {f"_{name}": value for name, value in file.items()} | {"_ingested_at": self.ingested_at}
+        figures: Counter[str] = Counter()
+        broken: Counter[str] = Counter()
+        days: list[date] = []
+        for rows in read_pseudonymised(entry, self.settings):
+            accepted = rows.filter(pc.is_null(rows[REASONS])).drop_columns([REASONS])
+            refused = rows.filter(pc.is_valid(rows[REASONS])).select(["_row", REASONS]).to_pylist()
+            figures.update(rows=len(rows), accepted=len(accepted), quarantined=len(refused))
+            days += pc.drop_null(pc.unique(accepted["_day"])).to_pylist()
+            self.warehouse.append(f"raw.{self.source.contract.name}", stamped(accepted, stamps))
+            common = file | {"contract": self.source.contract.name, "day": self.run.day, "content": "{}"}
+            quarantined = [
+                common | {"row": row["_row"], "reasons": row[REASONS], "ingested_at": self.ingested_at}
+                for row in refused
+            ]
+            self.warehouse.append("quarantine.rows", as_arrow(quarantined, QUARANTINE))
+            broken.update(reason.partition(":")[0] for row in refused for reason in json.loads(row[REASONS]))
+        self._append_checks(
+            batch_id,
+            [
+                Check(rule, "critical", figures["rows"], failed, passed=False, detail="")
+                for rule, failed in sorted(broken.items())
+            ],
+        )
+        self._append_files([self._file(batch_id, entry, "loaded", None, max(days, default=None), **figures)])
+        self._count(files=1, landed=figures["rows"], accepted=figures["accepted"], quarantined=figures["quarantined"])
 
     def _is_held(self, count: FileCount) -> bool:
         return count.quarantined > self.source.max_refused * count.rows

@@ -54,8 +54,8 @@ def replay(source_name: str, settings: Settings, *, dry_run: bool = False) -> di
 
     They count on their own days from the next run on; a row is taken once. The others stay as they are. Returns how
     many rows were waiting, how many pass, and how many are in files that cannot be read as they were: the landed copy
-    is gone, or has another number of rows by the source file of today. With `dry_run` nothing is changed. Raises
-    BadConfig for an unknown source, BadData when a mapping expression fails.
+    is gone or pseudonymised, or has another number of rows by the source file of today. With `dry_run` nothing is
+    changed. Raises BadConfig for an unknown source, BadData when a mapping expression fails.
     """
     source = load_source(source_name, settings)
     figures = {"waiting": 0, "passing": 0, "unreadable": 0}

@@ -103,3 +103,11 @@ def next_batch(warehouse: Warehouse) -> int:
 def as_arrow(rows: Sequence[dict[str, object]], columns: Mapping[str, str]) -> pa.Table:
     """Rows as Arrow, with the types of `columns`."""
     return pa.Table.from_pylist(list(rows), schema=pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()]))
+
+
+def stamped(rows: pa.Table, stamps: Mapping[str, object]) -> pa.Table:
+    """The rows with these of STAMPS, the same for all."""
+    for name, value in stamps.items():
+        same = pa.repeat(pa.scalar(value, _ARROW[STAMPS[name]]), len(rows))
+        rows = rows.append_column(name, same)
+    return rows

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from perennial.flows.publish import LATEST, MANIFEST
+from perennial.flows.retention import rebuild_horizon
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
@@ -103,6 +104,8 @@ def status(settings: Settings) -> Row:
             for campaign, frozen in sorted(newest.items())
         }
         found["messages"] = ledger.counts_by_state()
+    files, until = rebuild_horizon(settings)
+    found["rebuild_horizon"] = {"pseudonymised_files": files, "came_until": until}
     found["failures"] = _newest_failures(settings)
     return found
 

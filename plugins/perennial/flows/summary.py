@@ -51,6 +51,8 @@ def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     yield f"Messages    {_counts(found['messages'])}"
     yield ""
     yield from _day(found["kpis"], settings.currency)
+    yield ""
+    yield f"A rebuild   {_horizon(found['rebuild_horizon'])}"
     if found["failures"]:
         yield ""
         yield "Failures"
@@ -77,6 +79,15 @@ def _day(kpis: Mapping[str, Any] | None, money: str) -> Iterator[str]:
     yield (
         f"            {kpis['active_customers']:,} active customers, {kpis['new_customers']:,} new; "
         f"{kpis['repeat_purchase_rate'] or 0:.1%} of buyers have come back"
+    )
+
+
+def _horizon(horizon: Mapping[str, Any]) -> str:
+    if horizon["came_until"] is None:
+        return "would make all tables as they are: the landing has every file as it came"
+    return (
+        f"would be exact from files that came after {horizon['came_until']}; "
+        f"{horizon['pseudonymised_files']:,} older ones are pseudonymised"
     )
 
 

@@ -87,7 +87,7 @@ def _staging(contract: Contract) -> Model:
         f"{contract.description} All that was accepted and has happened by the day. One row per row landed.",
         GRAIN,
         staging_keys(contract),
-        tuple(name for name, column in contract.columns.items() if column.pii),
+        contract.personal,
     )
 
 

@@ -32,6 +32,7 @@ class Volume(Document):
 class IntakeRules(Document):
     """The intake rule book."""
 
+    landed_days: int = Field(ge=30)
     unmended_days: int = Field(ge=1)
     volume: Volume
 

@@ -3,12 +3,15 @@
 from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
 from perennial.sources.forms import FileFinding, Form, KnownForms, forms_of
-from perennial.sources.landing import Landed, landed, superseded_duplicates, take
+from perennial.sources.landing import Landed, landed, replace_copies, superseded_duplicates, take
 from perennial.sources.parse import parse
 from perennial.sources.proposal import Proposal, propose
+from perennial.sources.pseudonymised import KEPT, REASONS, read_pseudonymised, write_pseudonymised
 from perennial.sources.scratch import open_scratch
 
 __all__ = [
+    "KEPT",
+    "REASONS",
     "Batch",
     "FileCount",
     "FileFinding",
@@ -25,7 +28,10 @@ __all__ = [
     "open_scratch",
     "parse",
     "propose",
+    "read_pseudonymised",
+    "replace_copies",
     "source_names",
     "superseded_duplicates",
     "take",
+    "write_pseudonymised",
 ]

@@ -4,7 +4,8 @@ The landing: source files exactly as taken, and when.
     <landing_dir>/<source>/<version>-<sha256 prefix>-<name>   immutable copies
     <landing_dir>/<source>/manifest.jsonl                     append-only, one line a version
 
-The manifest is the truth: a copy it does not name is taken again, and a line torn by a kill is dropped.
+The manifest is the truth: a copy it does not name is taken again, and a line torn by a kill is dropped. When a copy is
+old, one without personal data takes its place, by a second line.
 """
 
 import fcntl
@@ -35,7 +36,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Landed:
-    """One version of one file. `file` is its name at its place, `path` the copy's below the landing folder."""
+    """
+    One version of one file. `file` is its name at its place, `path` the copy's below the landing folder.
+
+    `personal_rows` is None for a copy as it came; of a pseudonymised one, how many rows still hold personal data.
+    """
 
     file: str
     version: int
@@ -46,6 +51,7 @@ class Landed:
     path: str
     duplicate_of: str | None = None
     etag: str | None = None
+    personal_rows: int | None = None
 
     @property
     def stamp(self) -> Stamp:
@@ -115,6 +121,21 @@ def superseded_duplicates(entries: Iterable[Landed]) -> set[tuple[str, int]]:
         for entry in known
         if entry.duplicate_of and newest[entry.duplicate_of].sha256 != entry.sha256
     }
+
+
+def replace_copies(replaced: Iterable[Landed], source_name: str, settings: Settings) -> None:
+    """
+    Let the copies that these entries name take the place of those they had, which are removed.
+
+    An original that is named no more because a kill came in between is removed by the next call.
+    """
+    folder = settings.landing_dir / source_name
+    with _only_one(folder):
+        _append(folder, list(replaced))
+        named = {settings.landing_dir / entry.path for entry in _read_manifest(folder, repair=True)}
+        for copy in folder.iterdir():
+            if copy not in named and copy.name != _MANIFEST and not copy.name.startswith("."):
+                copy.unlink()
 
 
 @contextmanager
@@ -196,13 +217,14 @@ def _read_manifest(folder: Path, *, repair: bool) -> list[Landed]:
     if whole < len(content) and repair:
         log.warning("%s: dropping a last line torn by a kill; its file is taken again.", path)
         os.truncate(path, whole)
-    entries = []
+    entries: dict[tuple[str, int], Landed] = {}
     for number, line in enumerate(content[:whole].decode().splitlines(), start=1):
         try:
             fields = json.loads(line)
-            entries.append(Landed(**fields | {"landed_at": datetime.fromisoformat(fields["landed_at"])}))
+            entry = Landed(**fields | {"landed_at": datetime.fromisoformat(fields["landed_at"])})
         except (ValueError, TypeError, KeyError) as error:
             raise BadData(
                 f"{path}: line {number} is damaged ({error}). Restore the landing from its backup."
             ) from error
-    return entries
+        entries[entry.file, entry.version] = entry  # a later line takes the place of the first
+    return list(entries.values())

@@ -75,6 +75,8 @@ def _delimiter(source: Source) -> str:
 
 def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, settings: Settings) -> Readable:
     """Check one file and bring it into a form the readers know. Raises BadData."""
+    if entry.personal_rows is not None:
+        raise BadData(f"Source {source.name}, file {entry.file}: only a pseudonymised copy of it is left.")
     landed = settings.landing_dir / entry.path
     if not landed.is_file():
         raise BadData(
