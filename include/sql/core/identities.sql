@@ -4,7 +4,7 @@
 -- grain:   identity
 -- refresh: replace_components
 -- keys:    components = component, identities = identity, people = customer_id
--- pii:     identity, component
+-- pii:     identity, component, not known_as, not customer_id
 
 with named as (
     select

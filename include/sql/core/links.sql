@@ -5,7 +5,7 @@
 -- grain:   identity, linked
 -- refresh: replace_sightings
 -- keys:    sightings = identity, identifiers = linked
--- pii:     identity, linked
+-- pii:     identity, linked, not identity_name, not linked_name
 
 with mentions as (
     select

@@ -1,7 +1,7 @@
 -- All that segments and campaigns may ask about a person, as of the end of the day. One row per customer.
 -- grain:   customer_id
 -- refresh: rebuild
--- pii:     birthday
+-- pii:     birthday, not age, not email_domain
 
 with email_consents as (
     select customer_id

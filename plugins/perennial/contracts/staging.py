@@ -91,6 +91,11 @@ def staging_keys(contract: Contract) -> dict[str, str]:
     return {**contract.touches, **sightings, "files": "_file"}
 
 
+def staging_pii(contract: Contract) -> tuple[str, ...]:
+    """The columns with personal data: those of the contract, and the identity that may be made of one."""
+    return (*contract.personal, *(["identity"] if _identity(contract) else []))
+
+
 def _identity(contract: Contract) -> str | None:
     cases = [
         f"when {column} is not null then {sql}" for column, sql in _IDENTITIES.items() if column in contract.columns

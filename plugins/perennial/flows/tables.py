@@ -11,7 +11,7 @@ from perennial.campaigns.contact_policy import load_contact_policy
 from perennial.campaigns.definition import Campaign, load_campaigns
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import Contract, load_contracts
-from perennial.contracts.staging import GRAIN, staging_keys, staging_sql
+from perennial.contracts.staging import GRAIN, staging_keys, staging_pii, staging_sql
 from perennial.customers.identity import load_identity_rules
 from perennial.foundation.days import Run
 from perennial.foundation.errors import BadConfig
@@ -60,7 +60,8 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
             ("campaign", "customer_id"),
         ),
     ]
-    models = read_models(settings.files.files("sql", "*/*.sql"), written)
+    personal = {f"raw.{contract.name}": contract.personal for contract in load_contracts(settings).values()}
+    models = read_models(settings.files.files("sql", "*/*.sql"), written, personal)
     for model in models.values():
         allowed = {*INPUTS, *SCHEMAS[: SCHEMAS.index(model.schema) + 1]} if model.schema in SCHEMAS else set()
         wrong = sorted(table for table in model.depends_on if table.partition(".")[0] not in allowed)
@@ -87,7 +88,7 @@ def _staging(contract: Contract) -> Model:
         f"{contract.description} All that was accepted and has happened by the day. One row per row landed.",
         GRAIN,
         staging_keys(contract),
-        contract.personal,
+        staging_pii(contract),
     )
 
 

@@ -21,10 +21,17 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield "segments", lambda: f"{len(load_segments(settings))} segments"
     yield "rule books", lambda: f"{len(rule_tables(settings))} tables"
     yield "campaigns", lambda: _campaigns(settings)
-    yield "tables", lambda: f"{len(all_models(Run(yesterday(settings), Origin.REPLAY), settings))} models"
+    yield "tables", lambda: _tables(settings)
 
 
 def _campaigns(settings: Settings) -> str:
     campaigns = load_campaigns(settings)
     require_sound(campaigns)
     return f"{len(campaigns)} campaigns, {sum(len(campaign.locales) for campaign in campaigns)} translations"
+
+
+def _tables(settings: Settings) -> str:
+    models = all_models(Run(yesterday(settings), Origin.REPLAY), settings).values()
+    personal = [model for model in models if model.pii]
+    columns = sum(len(model.pii) for model in personal)
+    return f"{len(models)} models; personal data in {columns} columns of {len(personal)}"

@@ -19,17 +19,20 @@ The file is one SELECT in DuckDB SQL under a header:
   that is paired with itself, in which the second column is the smallest identifier that a chain of pairs connects with
   it. Made anew are the chains of the identifiers touched in these sets.
 
-`keys` names the columns by which rows can be picked and which touched sets a change of the table feeds. A comment
+`keys` names the columns by which rows can be picked and which touched sets a change of the table feeds. `pii` names
+the columns in which personal data can be seen; `not age` says of one that is made of such data that it shows none of
+them. A comment
 behind a column of the last SELECT documents it. `$day` is the business day; there are no other parameters.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 
 import sqlglot
 from sqlglot import exp
@@ -37,6 +40,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import traverse_scope
 
 from perennial.foundation.errors import BadConfig
+from perennial.warehouse.lineage import Origins, origins
 from perennial.warehouse.lint import lint
 
 DIALECT = "duckdb"
@@ -58,6 +62,7 @@ class Model:
     refresh: str
     keys: Mapping[str, str]
     pii: tuple[str, ...]
+    not_personal: tuple[str, ...]
     query: exp.Query = field(repr=False, compare=False)
 
     @property
@@ -101,6 +106,11 @@ class Model:
         }
         return frozenset(names - {self.table})
 
+    @cached_property
+    def origins(self) -> Origins:
+        """Column -> the (table, column) whose values can be seen in it."""
+        return origins(self.query)
+
     @property
     def reads_itself(self) -> bool:
         """A history that looks at what it said on earlier days."""
@@ -122,12 +132,15 @@ class Model:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_models(files: Iterable[Path], written: Iterable[Model] = ()) -> dict[str, Model]:
+def read_models(
+    files: Iterable[Path], written: Iterable[Model] = (), personal: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> dict[str, Model]:
     """
     Every model of the SQL `files` and those `written` by code, in an order in which each comes after what it reads.
 
-    Raises BadConfig naming the file for a bad header, SQL outside the portable subset, an input whose changes would go
-    unnoticed, or a cycle.
+    `personal` are the columns with personal data of tables that are no models. Raises BadConfig naming the file for a
+    bad header, SQL outside the portable subset, an input whose changes would go unnoticed, personal data that `pii`
+    does not tell, or a cycle.
     """
     models = [*(read_model(path) for path in sorted(files)), *written]
     by_table = {model.table: model for model in models}
@@ -136,9 +149,15 @@ def read_models(files: Iterable[Path], written: Iterable[Model] = ()) -> dict[st
         raise BadConfig("\n".join(problems))
     sorter = TopologicalSorter({model.table: sorted(model.depends_on & by_table.keys()) for model in models})
     try:
-        return {table: by_table[table] for table in sorter.static_order()}
+        models = [by_table[table] for table in sorter.static_order()]
     except CycleError as error:
         raise BadConfig(f"These tables read each other in a circle: {' -> '.join(error.args[1])}.") from error
+    problems = [
+        f"{model.path}: {problem}" for model in models for problem in _personal_problems(model, by_table, personal)
+    ]
+    if problems:
+        raise BadConfig("\n".join(problems))
+    return {model.table: model for model in models}
 
 
 def read_model(path: Path) -> Model:
@@ -152,6 +171,7 @@ def _model(path: Path, text: str) -> Model:
     for name in ("grain", "refresh", "pii"):
         if name not in header:
             raise BadConfig(f"{path}: the header has no `{name}:` line.")
+    pii = _names(header["pii"])
     model = Model(
         table=f"{path.parent.name}.{path.stem}",
         path=path,
@@ -159,7 +179,8 @@ def _model(path: Path, text: str) -> Model:
         grain=_names(header["grain"]),
         refresh=header["refresh"],
         keys=dict(_key_pairs(path, header.get("keys", ""))),
-        pii=tuple(name for name in _names(header["pii"]) if name != "none"),
+        pii=tuple(name for name in pii if name != "none" and not name.startswith("not ")),
+        not_personal=tuple(name.removeprefix("not ") for name in pii if name.startswith("not ")),
         query=_parse(path, text),
     )
     return _checked(model)
@@ -196,7 +217,7 @@ def _written_model(
     pii: tuple[str, ...],
 ) -> Model:
     refresh = f"replace_{keys[0][0]}" if keys else "rebuild"
-    return _checked(Model(table, path, sentence, grain, refresh, dict(keys), pii, _parse(path, sql)))
+    return _checked(Model(table, path, sentence, grain, refresh, dict(keys), pii, (), _parse(path, sql)))
 
 
 @lru_cache(maxsize=512)
@@ -220,7 +241,7 @@ def _problems(model: Model) -> Iterator[str]:
         yield "grain: it names no column."
     if model.replaces and model.replaces not in model.keys:
         yield f"refresh: {model.refresh} needs `{model.replaces} = <column>` under keys."
-    for name in (*model.grain, *model.keys.values(), *model.pii):
+    for name in (*model.grain, *model.keys.values(), *model.pii, *model.not_personal):
         if name not in model.columns:
             yield f"the header names {name!r}, which is not a column of the last select."
     if model.refresh == "history" and "day" not in model.grain:
@@ -244,6 +265,24 @@ def _blind_spots(model: Model, by_table: Mapping[str, Model]) -> Iterator[str]:
     for key in noticed:
         if not any(key in found for found in keys.values()):
             yield f"refresh: no table that it reads has the key {key!r}."
+
+
+def _personal_problems(
+    model: Model, by_table: Mapping[str, Model], personal: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    for column, seen in model.origins.items():
+        shown = [
+            f"{table}.{name}"
+            for table, name in sorted(seen)
+            if table != model.table and name in (by_table[table].pii if table in by_table else personal.get(table, ()))
+        ]
+        if shown and column not in (*model.pii, *model.not_personal):
+            yield (
+                f"pii: {column} shows personal data, {', '.join(shown)}: name it, or say `not {column}` "
+                "if nobody can be recognised by it."
+            )
+        if column in model.not_personal and not shown:
+            yield f"pii: `not {column}`, and nothing personal is seen in it anyway."
 
 
 def _read_header(path: Path, text: str) -> tuple[str, dict[str, str]]:
