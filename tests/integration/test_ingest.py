@@ -124,6 +124,18 @@ def test_a_file_with_too_many_bad_rows_is_held_whole(shop):
     ) == [(0, 0)]
 
 
+@pytest.mark.parametrize("contract", ["customers", "products"])
+def test_a_file_is_held_beside_another_whatever_the_columns_are_called(shop, contract):
+    """Both contracts have a `name`, as the files have."""
+    columns = {"customers": "{customer_ref: id, birthday: value}", "products": "{sku: id, price: value}"}[contract]
+    shop.source(f"source: some\ncontract: {contract}\npath: some/*\nformat: csv\ncolumns: {columns}\n")
+    shop.put("some/good.csv", "id,value\n1,\n2,\n")
+    shop.put("some/bad.csv", "id,value\n3,x\n4,x\n")
+    figures = shop.ingest()["some"]
+    assert (figures["accepted"], figures["held"]) == (2, 2)
+    assert "readable: " in shop.file("some/bad.csv")["reason"]
+
+
 def test_equal_lines_without_a_number_are_lines_in_a_file_and_duplicates_across_files(shop):
     twice = HEADER + line(number="") * 2
     shop.put("shop/a.csv", twice)

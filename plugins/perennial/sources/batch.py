@@ -128,8 +128,10 @@ class Batch:
     ) -> pa.RecordBatchReader:
         """The rows no critical rule refuses, as they go to `raw.<contract>`; of these `only` (file, version, row)."""
         contract = self.source.contract
+        asked = "true"
         if only is not None:
             self.scratch.connection.register("only_rows", only)
+            asked = "(files.name, files.version, _row) in (select file, version, row from only_rows)"
         key = key_of(self.source, all_numbered=self._all_numbered())
         relation = self.scratch.connection.sql(
             f"""
@@ -137,10 +139,9 @@ class Batch:
                 {", ".join(f"keyed.{column}" for column in contract.columns)}{business_dates(contract, settings.zone)},
                 $source as _source, files.name as _file, files.version::bigint as _version, _row,
                 $batch_id::bigint as _batch_id, $ingested_at::timestamptz as _ingested_at, _key, _hash, _deleted
-            from (select *, {key} as _key from {TYPED}) as keyed join files on number = _file
+            from (select *, {key} as _key from {TYPED}) as keyed join files on files.number = _file
             where not exists (select 1 from {findings} as found where found._id = keyed._id)
-                and {self._not_in(held)}
-                {"and (name, version, _row) in (select file, version, row from only_rows)" if only is not None else ""}
+                and {self._not_in(held)} and {asked}
             """,
             params={"source": self.source.name, "batch_id": batch_id, "ingested_at": ingested_at},
         )
@@ -196,7 +197,7 @@ class Batch:
         if not held:
             return "true"
         pairs = ", ".join(f"({literal(entry.file)}, {entry.version})" for entry in held)
-        return f"(name, version) not in ({pairs})"
+        return f"(files.name, files.version) not in ({pairs})"
 
 
 def _struct(group: Group) -> str:

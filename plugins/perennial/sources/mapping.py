@@ -65,7 +65,8 @@ def typed_rows(source: Source, group: Group) -> str:
         texts as (select _file, _row, _deleted, {texts} from mapped),
         parsed as (select *, {values} from texts)
         select
-            _file::bigint * {_FILE_SHIFT} + _row, _file, _row, landed_at, {", ".join(f"v_{name}" for name in columns)},
+            _file::bigint * {_FILE_SHIFT} + _row, _file, _row, files.landed_at,
+            {", ".join(f"v_{name}" for name in columns)},
             {f"nullif(concat_ws(', ', {unreadable}), '')" if unreadable else "null"},
             md5(concat_ws(chr(31), {", ".join(_canonical(name, column) for name, column in columns.items())})), _deleted
         from parsed join files on files.number = _file
