@@ -117,6 +117,14 @@ def test_damaged_framing_costs_only_the_damaged_lines(shop):
     assert json.loads(quarantine[1][2]) == {"_text": "4,short"}
 
 
+def test_an_open_quote_costs_its_own_line_however_many_files_there_are(shop):
+    for number in range(3 * len(os.sched_getaffinity(0))):
+        shop.put(f"shop/{number}.csv", HEADER + line(f"{number}-1") + '"open\n' + line(f"{number}-3"))
+    shop.ingest()
+    assert set(shop.rows("select rows, accepted, quarantined from raw.files")) == {(3, 2, 1)}
+    assert set(shop.rows("select row, content from quarantine.rows")) == {(2, '{"_text":"\\"open"}')}
+
+
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_line_ends_marks_and_blank_lines(shop, ending, mark):

@@ -126,7 +126,20 @@ def read_parquet_file(scratch: Scratch, group: Group, file: Readable) -> None:
 
 def _read_together(scratch: Scratch, group: Group, files: Sequence[Readable], options: str) -> list[Readable]:
     """
-    Create the group's table from all files in one scan; returns those that must be read one by one instead.
+    Create the group's table from all files; returns those that must be read one by one instead.
+
+    More files than twice its threads DuckDB would read by one thread each, and then it tells of no quote that is never
+    closed, though it drops all that follows: so it is given as many at once.
+    """
+    _create(scratch, group)
+    [(at_once,)] = scratch.rows("select 2 * current_setting('threads')")
+    parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
+    return [file for part in parts for file in _read_part(scratch, group, part, options)]
+
+
+def _read_part(scratch: Scratch, group: Group, files: Sequence[Readable], options: str) -> list[Readable]:
+    """
+    Add files to the group's table in one scan; returns those of which nothing was added.
 
     DuckDB drops a row it cannot frame and, after a quote that is never closed, all that follow: so a file it rejects
     anything of counts as unread.
@@ -136,7 +149,7 @@ def _read_together(scratch: Scratch, group: Group, files: Sequence[Readable], op
     connection = scratch.connection
     try:
         connection.execute(
-            f"create table {group.table} as "
+            f"insert into {group.table} "
             f"select enum_code(__path::landed_path)::integer as __file, null::bigint as __row, * exclude (__path) "
             f"from read_csv($1, auto_detect = false, columns = {{{names}}}, nullstr = '', filename = '__path', "
             f"store_rejects = true, rejects_limit = 0, rejects_table = 'rejects_{group.table}', "
@@ -145,8 +158,6 @@ def _read_together(scratch: Scratch, group: Group, files: Sequence[Readable], op
         )
     except duckdb.Error as error:
         log.info("Reading %d file(s) record by record: %s", len(files), str(error).split("\n", 1)[0])
-        connection.execute(f"drop table if exists {group.table}")
-        _create(scratch, group)
         return list(files)
     rejected = {
         str(path)
