@@ -134,6 +134,18 @@ def test_line_ends_marks_and_blank_lines(shop, ending, mark):
     assert shop.rows("select order_id from raw.order_lines order by 1") == [("1",), ("2",)]
 
 
+def test_blank_lines_before_the_header_end_as_they_like(shop):
+    for number, beginning in enumerate(["\n\r\n", "\r\n", "\n\n", "\r", " \n", "\n \t\r\n"]):
+        shop.put(f"shop/{number}.csv", beginning + HEADER + line(str(number)))
+        shop.put(f"shop/{number}-broken.csv", beginning + HEADER + line(f"{number}-broken") + '"2,x\n')
+    shop.ingest()
+    assert shop.rows("select _row, _file = 'shop/' || order_id || '.csv' from raw.order_lines") == [(1, True)] * 12
+    assert set(shop.rows("select rows, quarantined, file like '%broken%' from raw.files")) == {
+        (1, 0, False),
+        (2, 1, True),
+    }
+
+
 def test_whitespace_separated_files_without_a_header(shop):
     shop.source(
         SHOP.replace("format: csv", "format: csv\ncsv: {delimiter: whitespace, header: [order_no, date, qty, price]}")

@@ -22,7 +22,6 @@ class Readable:
     name: str
     path: Path
     header: tuple[str, ...]
-    skip: int = 0  # blank lines before the header
 
 
 def csv_header(source: Source, path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:

@@ -1,6 +1,7 @@
 """Landed files of one source → a batch of typed rows in a scratch database."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -93,10 +94,19 @@ def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, sett
         return Readable(number, entry.file, path, ("line",))
     if source.delimiter == "whitespace":
         path = _tabs_for_whitespace(path, scratch.folder / f"{number}.tabs")
-    header, skip = csv_header(source, path, entry.file, _delimiter(source))
+    header, blank_lines = csv_header(source, path, entry.file, _delimiter(source))
     names = unique_names(header)
     check_header(source, entry.file, names)
-    return Readable(number, entry.file, path, names, skip)
+    if blank_lines:
+        path = _from_line(blank_lines, path, scratch.folder / f"{number}.begun")
+    return Readable(number, entry.file, path, names)
+
+
+def _from_line(number: int, path: Path, target: Path) -> Path:
+    """The file without its first lines. DuckDB would skip them too, but nothing is left if their ends are others."""
+    with target.open("w", encoding="utf-8", newline="") as writing:
+        writing.writelines(islice(lines_of(path), number, None))
+    return target
 
 
 def _tabs_for_whitespace(path: Path, target: Path) -> Path:

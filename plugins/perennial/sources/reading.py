@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
+from operator import attrgetter
 
 import duckdb
 import pyarrow as pa
@@ -50,15 +51,12 @@ def prepare(scratch: Scratch, files: Sequence[Readable]) -> None:
 
 def read_csv_files(scratch: Scratch, files: Sequence[Readable], delimiter: str, *, has_header: bool) -> list[Group]:
     """One table per header. Files that DuckDB finds fault with are read again record by record."""
-
-    def kind(file: Readable) -> tuple[tuple[str, ...], int]:
-        return file.header, file.skip
-
+    options = f"header = {has_header}, delim = {literal(delimiter)}, quote = '\"', escape = '\"'"
+    kind = attrgetter("header")
     groups = []
-    for number, ((header, skip), members) in enumerate(groupby(sorted(files, key=kind), key=kind)):
+    for number, (header, members) in enumerate(groupby(sorted(files, key=kind), key=kind)):
         group = Group(f"read_{number}", header)
         together = list(members)
-        options = f"header = {has_header}, skip = {skip}, delim = {literal(delimiter)}, quote = '\"', escape = '\"'"
         for file in _read_together(scratch, group, together, options):
             rows = records(lines_of(file.path), delimiter, len(header))
             if has_header:
