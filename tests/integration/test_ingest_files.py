@@ -30,8 +30,20 @@ def test_a_file_without_its_header_is_refused_without_repeating_its_first_row(sh
     shop.ingest()
     found = shop.file("shop/a.csv")
     assert found["status"] == "refused"
-    assert "has none of the columns of the mapping" in found["reason"]
+    assert "has few or none of the columns of the mapping" in found["reason"]
     assert "Anna" not in found["reason"] + caplog.text
+
+
+def test_a_first_row_is_not_taken_for_a_header_because_a_value_is_called_like_a_column(shop, caplog):
+    names = ["customer_ref", "email", "channel", "topic", "state", "recorded_at"]
+    columns = ", ".join(f"{name}: {name}" for name in names)
+    shop.source(f"source: news\ncontract: consents\npath: news/*\nformat: csv\ncolumns: {{{columns}}}\n")
+    shop.put("news/a.csv", "17,anna@shop.example,email,statex,granted,2026-01-05\n")
+    shop.ingest()
+    reason = shop.file("news/a.csv")["reason"]
+    assert "column 'state' is missing, from which state is read;" in reason
+    assert "anna" not in reason + caplog.text
+    assert "statex" not in reason + caplog.text
 
 
 def test_a_missing_column_refuses_the_file_and_only_it(shop, caplog):

@@ -58,28 +58,36 @@ def check_header(source: Source, name: str, header: tuple[str, ...]) -> None:
     """
     Raise BadData if a file lacks a source column that a required contract column needs.
 
-    A first line without any column we know may be a row, of a person: it is not repeated.
+    A first line with few of the columns we know may be a row, of a person, one of whose values is called like a column:
+    it is not repeated.
     """
-    problems = list(_required_but_missing(source, header))
+    is_header = _is_header(source, header)
+    problems = list(_required_but_missing(source, header, guess=is_header))
     if problems:
-        is_header = len(unknown_columns(source, header)) < len(header)
-        found = f"has the columns: {', '.join(header)}" if is_header else "has none of the columns of the mapping"
+        found = (
+            f"has the columns: {', '.join(header)}" if is_header else "has few or none of the columns of the mapping"
+        )
         raise BadData(
             f"Source {source.name}, file {name}: {'; '.join(problems)}. The file {found}. Nothing of it was loaded; "
             f"correct the file or the mapping in sources/{source.name}.yaml."
         )
 
 
-def _required_but_missing(source: Source, header: tuple[str, ...]) -> Iterator[str]:
+def _is_header(source: Source, header: tuple[str, ...]) -> bool:
+    reading = [mapping for mapping in source.columns.values() if mapping.names]
+    return 2 * sum(not mapping.missing_from(header) for mapping in reading) >= len(reading)
+
+
+def _required_but_missing(source: Source, header: tuple[str, ...], *, guess: bool) -> Iterator[str]:
     for column in source.contract.required:
         missing = source.columns[column].missing_from(header)
         if missing:
             names = " or ".join(repr(name) for name in missing)
-            alike = [
-                other for name in missing for other in get_close_matches(name, unknown_columns(source, header), n=1)
-            ]
-            guess = f" (it has {alike[0]!r})" if alike else ""
-            yield f"column {names} is missing, from which {column} is read{guess}"
+            others = unknown_columns(source, header) if guess else []
+            alike = [other for name in missing for other in get_close_matches(name, others, n=1)]
+            yield f"column {names} is missing, from which {column} is read" + (
+                f" (it has {alike[0]!r})" if alike else ""
+            )
 
 
 def optional_but_missing(source: Source, header: tuple[str, ...]) -> list[str]:
