@@ -233,6 +233,16 @@ def test_parquet(shop):
     assert "damaged or not Parquet" in shop.file("lake/b.parquet")["reason"]
 
 
+def test_a_parquet_file_that_cannot_be_read_is_refused_alone(shop):
+    shop.source(SHOP.replace("shop", "lake").replace("format: csv", "format: parquet"))
+    columns = {name: ["1"] for name in ("order_no", "line", "qty", "price")} | {"date": ["2026-01-05"]}
+    for name, more in (("a", {"Price": ["2"]}), ("b", {}), ("c", {"Qty": ["2"]}), ("d", {"seen": ["2"]})):
+        pyarrow.parquet.write_table(pa.table(columns | more), shop.put(f"lake/{name}.parquet", b""))
+    figures = shop.ingest()["lake"]
+    assert (figures["accepted"], figures["refused"]) == (2, 2)
+    assert "File lake/a.parquet: damaged or not Parquet" in shop.file("lake/a.parquet")["reason"]
+
+
 def test_an_expression_that_fails_on_a_row_refuses_the_batch_and_names_its_field(shop):
     shop.source(SHOP.replace("replace(price, ',', '.')", "cast(price as decimal(9,2))"))
     shop.put("shop/a.csv", GOOD + line("2", price="free"))

@@ -127,9 +127,10 @@ def _parquet_groups(
 ) -> Iterator[Group]:
     groups: dict[tuple[str, ...], Group] = {}
     for entry, file in readable:
-        group = groups.setdefault(file.header, Group(f"read_{len(groups)}", file.header))
+        group = groups.get(file.header) or Group(f"read_{file.number}", file.header)
         try:
             read_parquet_file(scratch, group, file)
+            groups[file.header] = group
         except BadData as error:
             refused[entry] = str(error)
     yield from groups.values()
