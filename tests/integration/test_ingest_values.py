@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -94,6 +95,27 @@ def test_any_text(everywhere):
 
     shop = everywhere(fill)
     assert [text for (text,) in shop.rows("select product_name from core.order_lines order by sku::bigint")] == texts
+
+
+def test_names_are_at_most_as_long_as_postgresql_can_index(everywhere):
+    def name(length):
+        return random.Random(length).randbytes(length // 2).hex()
+
+    def fill(shop):
+        rows = [(name(500), "1"), (name(502), "1"), (1, name(500)), (1, name(502)), (2, "ä" * 250), (2, "ä" * 251)]
+        everything = ("max_refused: 0.5", "max_refused: 1")
+        shop.source(SHOP.replace("status: status", "email: status"), all=everything)
+        put_csv(shop, "shop/a.csv", HEADER, ([*row, "2026-01-05", "s", "", 1, 1, name(500)] for row in rows))
+        shop.source(PEOPLE)
+        put_csv(shop, "people/a.csv", "ref,born,changed\n", [(name(500), "", ""), (name(100_000), "", "")])
+
+    shop = everywhere(fill)
+    assert quarantined(shop) == {
+        ("shop", 2): ["readable: order_id"],
+        ("shop", 4): ["readable: line_no"],
+        ("shop", 6): ["readable: line_no"],
+        ("people", 2): ["readable: customer_ref"],
+    }
 
 
 def test_text_with_a_character_that_postgresql_cannot_hold(everywhere):

@@ -27,6 +27,10 @@ SQL_TYPES = {
 }
 
 
+_NAMES = ("customer_ref", "email", "phone", "loyalty_card", "device_id", "sku", "returns_order_id")
+"""Columns by which rows of different contracts find each other."""
+
+
 class Severity(StrEnum):
     """What a broken rule does: quarantine the row (or refuse the batch), warn, or only be counted."""
 
@@ -91,6 +95,14 @@ class Contract:
     @property
     def required(self) -> tuple[str, ...]:
         return tuple(name for name, column in self.columns.items() if column.required)
+
+    @property
+    def naming(self) -> frozenset[str]:
+        """The text columns that name somebody or something: tables are keyed by them."""
+        named = {*self.key, *self.touches.values(), *_NAMES}
+        return frozenset(
+            name for name, column in self.columns.items() if name in named and column.type in ("text", "phone")
+        )
 
     @property
     def date_columns(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ _BOUNDS = {
     "date": "date '0001-01-01' and date '9999-12-31'",
     "timestamp": "timestamptz '0001-01-02 00:00:00+00' and timestamptz '9999-12-31 09:59:59+00'",
 }
+_LONGEST_NAME = 500  # bytes; four of them make a key that PostgreSQL can still index
 _FILE_SHIFT = 2**40  # rows a file may have before two files would share an _id
 
 
@@ -52,7 +53,7 @@ def typed_rows(source: Source, group: Group) -> str:
     unreadable = ", ".join(
         f"case when {name} is not null and v_{name} is null then '{name}' end"
         for name, column in columns.items()
-        if column.type not in ("text", "phone")
+        if column.type not in ("text", "phone") or name in source.contract.naming
     )
     return f"""
         insert into {TYPED}
@@ -106,7 +107,10 @@ def _value(name: str, column: Column, source: Source) -> str:
         "boolean": f"case when lower({name}) in {_TRUE} then true when lower({name}) in {_FALSE} then false end",
         "json": f"case when json_valid({name}) then {name} end",
     }
-    return readings.get(column.type, f"try_cast({name} as {column.sql_type})")
+    reading = readings.get(column.type, f"try_cast({name} as {column.sql_type})")
+    if name in source.contract.naming:
+        return f"case when strlen({name}) <= {_LONGEST_NAME} then {reading} end"
+    return reading
 
 
 def _country(source: Source) -> str:
