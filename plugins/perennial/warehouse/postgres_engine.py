@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from io import BytesIO
 from typing import Self
@@ -66,6 +66,7 @@ _TYPE_OF_OID = {
 }  # fmt: skip
 _NUMERIC = 1700
 _CHUNK = 8 << 20  # bytes of CSV that become one batch
+_BLOCK = 1 << 20  # of them that one thread reads
 _PARAMETER = re.compile(r"\$([a-z_][a-z0-9_]*)")
 
 
@@ -289,16 +290,17 @@ def _batches(copy: psycopg.Copy, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         rows.append(row)
         size += len(row)
         if size >= _CHUNK:
-            yield from _parsed(b"".join(rows), schema)
+            yield from _parsed(rows, schema)
             rows, size = [], 0
     if rows:
-        yield from _parsed(b"".join(rows), schema)
+        yield from _parsed(rows, schema)
 
 
-def _parsed(text: bytes, schema: pa.Schema) -> list[pa.RecordBatch]:
+def _parsed(rows: Sequence[bytes | bytearray | memoryview], schema: pa.Schema) -> list[pa.RecordBatch]:
+    block = max(_BLOCK, *map(len, rows))  # a row must fit
     table = pa_csv.read_csv(
-        BytesIO(text),
-        pa_csv.ReadOptions(column_names=schema.names),
+        BytesIO(b"".join(rows)),
+        pa_csv.ReadOptions(column_names=schema.names, block_size=block),
         pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         pa_csv.ConvertOptions(
             column_types=schema,

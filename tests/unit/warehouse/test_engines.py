@@ -165,6 +165,12 @@ def test_rows_come_out_as_they_went_in(warehouse):
     assert sorted(found.to_pylist(), key=repr) == sorted(EVERYTHING.to_pylist(), key=repr)
 
 
+def test_a_text_may_be_longer_than_what_is_read_at_once(warehouse):
+    texts = ["short", "long " * 1_000_000, "short"]
+    warehouse.load("raw.texts", pa.table({"n": [1, 2, 3], "text": texts}))
+    assert warehouse.query("select text from raw.texts order by n")["text"].to_pylist() == texts
+
+
 def test_a_lonely_null_is_a_row(warehouse):
     warehouse.append("core.x", pa.table({"b": pa.array([None, "", None], pa.string())}))
     assert warehouse.query("select b from core.x")["b"].to_pylist() == [None, "", None]
