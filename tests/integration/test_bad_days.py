@@ -15,15 +15,15 @@ import sys
 from datetime import date
 from pathlib import Path
 
-import duckdb
 import pytest
 from command import INCLUDE, perennial, refused, spoil
 from smtp_servers import smtp_server
 
+from accounts import accounted_for
 from contents import copies, messages, tables
 from homes import environment, reopened, run_newest_day
 from outbox import CAMPAIGN, DAY, NOW, freeze, later, new_message, settings_in
-from perennial.flows import demo, reading
+from perennial.flows import demo
 from perennial.foundation.days import Origin, Run, yesterday
 from perennial.ledger import open_ledger
 from perennial.warehouse import open_warehouse
@@ -105,39 +105,10 @@ FACTS = ("core.", "customers.", "loyalty.", "segments.", "churn.", "marts.")
 ABOUT_FILES_AND_MAIL = {"core.file_fates", "core.file_waits", "marts.data_health", "marts.campaign_performance"}
 
 
-def files(settings):
-    """(file, version) -> (status, rows landed, rows found in some place), counted from the rows themselves."""
-    staged = " union all ".join(
-        f"select _source, _file, _version from staging.{contract}"
-        for contract in ("order_lines", "customers", "interactions", "products", "consents", "costs")
-    )
-    with duckdb.connect(str(settings.home / "warehouse.duckdb"), read_only=True) as connection:
-        rows = connection.execute(
-            f"""
-            with placed (source, file, version) as (
-                {staged}
-                union all select source, file, version from quarantine.rows
-                union all select source, file, version from core.file_waits, range(waiting_rows)
-            )
-            select files.file, files.version, files.status, files.rows, count(placed.file)
-            from raw.files as files left join placed using (source, file, version)
-            group by all
-            """
-        ).fetchall()
-    return {(file, version): (status, landed, placed) for file, version, status, landed, placed in rows}
-
-
-def accounted_for(settings):
-    """Every row that landed is in exactly one place: by the published table, and by counting."""
-    health = reading.query("select * from marts.data_health", settings).to_pylist()
-    places = ("current", "superseded", "duplicate", "quarantined", "held", "refused")
+def health_today(settings):
+    """Source -> its row of `marts.data_health`; every row that landed is in exactly one place."""
+    health = accounted_for(settings)
     assert {row["source"] for row in health} == {path.stem for path in (INCLUDE / "sources").glob("*.yaml")}
-    for row in health:
-        assert row["landed"] == sum(row[place] for place in places), row
-    counted = files(settings)
-    for (file, version), (status, landed, placed) in counted.items():
-        assert placed == (landed if status == "loaded" else 0), (file, version)
-    assert sum(row["landed"] for row in health) == sum(landed for _, landed, _ in counted.values())
     return {row["source"]: row for row in health if row["day"] == yesterday(settings)}
 
 
@@ -170,7 +141,7 @@ def test_a_day_on_which_every_file_is_bad(morning, good_day, homes, tmp_path):
             assert any(f" {file}: " in line and words in line for line in status.splitlines())
     assert "correct the file or the mapping in sources/web_orders.yaml" in bad.stderr
 
-    health = accounted_for(settings)
+    health = health_today(settings)
     assert {source: row["status"] for source, row in health.items()} == {
         "web_orders": "failed",
         "web_interactions": "degraded",
