@@ -207,5 +207,5 @@ def _expectation_problems(written: _ContractFile) -> Iterator[str]:
             yield f"{field}.rule: {expectation.rule!r} is used twice (required columns bring <column>_present)."
         rules.add(expectation.rule)
         for argument, value in expectation.kwargs.items():
-            if argument in ("column", "column_A", "column_B") and value not in written.columns:
+            if argument in ("column", "column_A", "column_B") and str(value) not in written.columns:
                 yield f"{field}.kwargs.{argument}: {value!r} is not a column of this contract."

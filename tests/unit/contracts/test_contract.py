@@ -42,6 +42,7 @@ def test_every_timestamp_has_a_business_date():
         ("sku: {type: text, required: true}", "sku: {type: string}", ["columns.sku.type", "'string'"]),
         ("key: [sku]", "key: [sku, shelf]", ["field key", "'shelf'"]),
         ("column: price, min_value", "column: prize, min_value", ["expectations.0.kwargs.column", "'prize'"]),
+        ("column: price, min_value", "column: [price], min_value", ["expectations.0.kwargs.column", "['price']"]),
         ("rule: price_not_negative", "rule: sku_present", ["expectations.0.rule", "'sku_present'"]),
         ("contract: products", "contract: product", ["field contract", "'product'"]),
         ("key: [sku]", "key: [sku]\nnumbered_by: name", ["field numbered_by", "'name'"]),
