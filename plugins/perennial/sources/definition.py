@@ -1,6 +1,5 @@
 """One file per source, `include/sources/<source>.yaml`: where it is, its format and its mapping to a contract."""
 
-import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 from pydantic import BeforeValidator, Field
 
-from perennial.contracts import Contract, load_contract
+from perennial.contracts import Contract, contract_names, load_contract
 from perennial.foundation.documents import Document, read_document
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -38,7 +37,7 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 """One name, or alternatives of which the first that a file has is used."""
 
 
@@ -71,7 +70,7 @@ class Database(Document):
 class _SourceFile(Document):
     source: str
     contract: str
-    path: str | None = Field(None, description="Files below the inbox, a pattern.")
+    path: str | None = Field(None, max_length=255, description="Files below the inbox, a pattern.")
     url: str | None = Field(None, description="Files in object storage, a pattern with its protocol.")
     database: Database | None = None
     options: dict[str, str | int | float | bool] = Field(
@@ -79,7 +78,7 @@ class _SourceFile(Document):
     )
     format: Literal["csv", "jsonl", "parquet"]
     csv: Csv = Csv()
-    encodings: tuple[str, ...] = ("utf-8",)
+    encodings: tuple[str, ...] = Field(("utf-8",), min_length=1)
     timezone: str | None = None
     country: str | None = Field(None, pattern="^[A-Z]{2}$", description="Of phone numbers without a country code.")
     formats: dict[str, Names] = Field(default_factory=dict)
@@ -161,6 +160,11 @@ def load_source(name: str, settings: Settings) -> Source:
     """The source `name`. Raises BadConfig naming file, field and value."""
     path = settings.files.whole("sources") / f"{name}.yaml"
     written = read_document(path, _SourceFile)
+    known = contract_names(settings)
+    if written.contract not in known:
+        raise BadConfig(
+            f"{path}: field contract: no such contract {written.contract!r}. Known contracts: {', '.join(known)}."
+        )
     contract = load_contract(written.contract, settings)
     columns = {column: _mapping(path, column, source) for column, source in written.columns.items()}
     problems = list(_problems(name, written, contract))
@@ -219,6 +223,8 @@ def _place_problems(written: _SourceFile) -> Iterator[str]:
     parts = PurePosixPath(written.path or "")
     if parts.is_absolute() or ".." in parts.parts:
         yield f"field path: {written.path!r} must stay below the inbox."
+    if any("**" in part and part != "**" for part in parts.parts):
+        yield f"field path: {written.path!r} has ** beside other letters: it stands for folders, */ for one of them."
     if written.url and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^@]+", written.url):
         yield f"field url: {written.url!r} is no URL such as s3://bucket/exports/*.csv (without user and password)."
     for option in written.options:
@@ -242,9 +248,9 @@ def _file_problems(written: _SourceFile) -> Iterator[str]:
         yield f"field csv.delimiter: {written.csv.delimiter!r} is neither one character nor 'whitespace'."
     for encoding in written.encodings:
         try:
-            codecs.lookup(encoding)
-        except LookupError:
-            yield f"field encodings: {encoding!r} is not a known encoding."
+            "".encode(encoding)
+        except (LookupError, ValueError):
+            yield f"field encodings: {encoding!r} is not a known encoding of text."
     if written.timezone:
         try:
             ZoneInfo(written.timezone)
