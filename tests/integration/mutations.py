@@ -10,7 +10,7 @@ import io
 import json
 import random
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import cycle
 
@@ -318,8 +318,8 @@ def other_types(values):
 # YAML.
 
 _INSTEAD = [
-    None, True, -1, 0, 10**30, 1e308, float("nan"), "", " ", "\0", "x" * 10_000, "%", "'", "*/../**x", "{", datetime(2026, 1, 5),
-    [], {}, [[]], {"sql": "1"}, {"": None},
+    None, True, -1, 0, 10**30, 1e308, float("nan"), "", " ", "\0", "\n", '"', "x" * 10_000, "%", "**x", "{", ["rot13"],
+    date(2026, 1, 5), [], {}, [[]], {"sql": "1"}, {"": None},
 ]  # fmt: skip
 
 
