@@ -143,7 +143,7 @@ def parquet(columns):
 
 
 def _again(encoding):
-    return lambda content: content.decode().encode(encoding, errors="replace")
+    return lambda content: content.decode(errors="replace").encode(encoding, errors="replace")
 
 
 def _at(share, inserted, cut=0):
@@ -228,7 +228,7 @@ FRAMES = {
     "header-open-quote": _header(lambda names: [b'"' + names[0], *names[1:]]),
     "header-blank": _header(lambda names: [*names[:-1], b""]),
     "header-long": _header(lambda names: [*names[:-1], b"x" * 100_000]),
-    "header-only": lambda content: content[: content.index(b"\n") + 1],
+    "header-only": lambda content: content[: content.find(b"\n") + 1],
     "empty": lambda _: b"",
     "only-a-mark": lambda _: b"\xef\xbb\xbf",
     "only-blank-lines": lambda _: b"\n\r\n  \n",

@@ -19,6 +19,9 @@ from itertools import cycle, pairwise
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from intake import RUN, Shop
 from mutations import (
     LONG,
@@ -262,6 +265,34 @@ def test_whatever_is_wrong_with_a_file_each_row_of_all_files_is_in_one_place(tmp
     ]
     for personal in (SECRET, "@shop.example"):
         assert [text for text in spoken if personal in str(text)] == []
+
+
+# Mistakes together, by chance.
+
+MISTAKES = st.lists(st.sampled_from(sorted(TEXT_MUTATIONS.keys() - {"one-long-line"})), min_size=1, max_size=3)
+SPOILT = st.lists(st.tuples(MISTAKES, st.integers(0, 1000)), min_size=1, max_size=8)
+
+
+@pytest.mark.slow
+@hypothesis_settings(max_examples=6, deadline=None)
+@given(spoilt=SPOILT, source=st.sampled_from([source for source in SOURCES if "parquet" not in source]))
+def test_however_mistakes_come_together_each_row_is_in_one_place(tmp_path_factory, spoilt, source):
+    contract, format_ = SOURCES[source]
+    world = World(tmp_path_factory.mktemp("any"), sources=[source])
+    world.put_rows(source, "good", world.rows(source))
+    for number, (mistakes, choice) in enumerate(spoilt):
+        rows = world.rows(source)
+        for at, (name, column) in enumerate(contract.columns.items()):
+            values = hostile_values(column, format_)
+            rows[(choice + at) % SOME_ROWS][name] = values[(choice + 7 * at) % len(values)]
+        content = written(rows, format_, [*contract.columns])
+        for mistake in mistakes:
+            content = TEXT_MUTATIONS[mistake](content)
+        world.put(source, f"{number}-{'-'.join(mistakes)}", content)
+    with within(60):
+        world.shop.ingest()
+        refresh.refresh("staging", RUN, world.shop.settings)
+    check(world)
 
 
 # The suite itself.
