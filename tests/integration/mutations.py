@@ -323,7 +323,7 @@ _INSTEAD = [
 ]  # fmt: skip
 
 
-def documents(document, loads=400):
+def documents(document, loads=200):
     """
     (path of a key, the document with that key changed) for each key, however deep.
 
