@@ -237,11 +237,13 @@ def within(seconds):
 @pytest.mark.slow
 def test_whatever_is_wrong_with_a_file_each_row_of_all_files_is_in_one_place(tmp_path, homes, caplog):
     caplog.set_level(logging.INFO)
-    world = World(tmp_path, homes.settings(tmp_path).warehouse)
+    # What is read does not hang on the warehouse: a server needs each contract once.
+    each_once = [f"{name}_{format_}" for name, format_ in zip(CONTRACTS, cycle(FORMATS), strict=False)]
+    sources = [*SOURCES] if homes.engine == "duckdb" else each_once
+    world = World(tmp_path, homes.settings(tmp_path).warehouse, sources)
     fill(world)
-    assert world.mutated == {
-        (c.name, format_, name) for c in CONTRACTS.values() for format_ in FORMATS for name in c.columns
-    }
+    tried = [SOURCES[source] for source in sources]
+    assert world.mutated == {(c.name, format_, name) for c, format_ in tried for name in c.columns}
     with within(240):
         run_day(RUN, world.shop.settings)
     check(world)
@@ -251,13 +253,10 @@ def test_whatever_is_wrong_with_a_file_each_row_of_all_files_is_in_one_place(tmp
     assert {file: told for file, told in status.items() if "/column-" in file and told not in ("loaded", "held")} == {}
     neighbours = "select file from quarantine.rows where file like '%/column-%' and row % 2 = 1"
     assert world.shop.rows(neighbours) == []
-    for contract in CONTRACTS:
-        good = (
-            f"select _file, count(*) as rows from staging.{contract} where _file like '%/good.%' and fate = 'current'"
-        )
-        assert sorted(world.shop.rows(f"{good} group by _file")) == [
-            (f"{contract}_{format_}/good.{format_}", SOME_ROWS) for format_ in FORMATS
-        ]
+    for contract, format_ in tried:
+        file = f"{contract.name}_{format_}/good.{format_}"
+        good = f"select count(*) as rows from staging.{contract.name} where _file = '{file}' and fate = 'current'"
+        assert world.shop.rows(good) == [(SOME_ROWS,)]
     spoken = [
         caplog.text,
         *world.shop.rows("select reason from raw.files"),
