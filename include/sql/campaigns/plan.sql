@@ -1,8 +1,9 @@
 -- One decision per candidate of each campaign due on the send day, with its reason. One row per campaign and customer.
--- First of all whether the data are fit to decide by; then what forbids a mail, then holds out of service, then the experiment's arm, then what merely advises against it.
--- Arm and variant depend on campaign and customer alone, so they are the same on every occurrence. All campaigns are
--- weighed together: a person gets the promotional mail with the lowest priority number. What has been frozen is not
--- planned again. Earlier mail counts for the person, under whatever numbers they had, and for the mailbox.
+-- First of all whether the data are fit to decide by; then what forbids a mail, then holds out of service, then the
+-- experiment's arm, then what merely advises against it. Arm and variant depend on campaign and customer alone, so they
+-- are the same on every occurrence. All campaigns are weighed together: a person gets the promotional mail with the
+-- lowest priority number. What has been frozen is not planned again. Earlier mail counts for the person, under whatever
+-- numbers they had, and for the mailbox.
 -- grain:   campaign, customer_id
 -- refresh: rebuild
 -- pii:     none
