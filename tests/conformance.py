@@ -12,6 +12,7 @@ TOLD = 5  # differing values a table
 _KEYS = {  # of the tables that no model makes; where there is none, the whole row is the key
     "raw.files": ("source", "file", "version"),
     "raw.forms": ("source", "file", "version", "column_name", "is_mapped", "form"),
+    "raw.mix": ("source", "file", "version", "column_name", "value"),
     "quarantine.rows": ("source", "file", "version", "row"),
     "raw.*": ("_source", "_file", "_version", "_row"),
 }

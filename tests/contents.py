@@ -22,6 +22,7 @@ SCHEMAS = {
 COLUMNS = {
     "raw.files": {"landed_at", "batch_id"},
     "raw.forms": {"batch_id"},
+    "raw.mix": {"batch_id"},
     "raw.checks": {"batch_id"},
     "quarantine.rows": {"batch_id", "ingested_at"},
     "*": {"_batch_id", "_ingested_at"},

@@ -178,6 +178,7 @@ TOUCHED = {
     "raw.order_lines": (f"_file = 'invoices/{LATE}.csv'", ()),
     "raw.files": (f"file = 'invoices/{LATE}.csv'", ()),
     "raw.forms": (f"file = 'invoices/{LATE}.csv'", ()),
+    "raw.mix": (f"file = 'invoices/{LATE}.csv'", ()),
     "raw.checks": (f"day = date '{ARRIVED}'", ()),
     # A person's place among all others, or of all: what it says of the day may change for anybody.
     "customers.rfm": ("true", ()),

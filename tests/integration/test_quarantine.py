@@ -91,6 +91,7 @@ def test_the_next_run_is_what_it_would_have_been_without_the_mistake(shop, homes
         "raw.checks",
         "raw.files",
         "raw.forms",
+        "raw.mix",
         "quarantine.rows",
         "marts.data_health",
     }  # what was judged, by which rules

@@ -88,7 +88,7 @@ YAML = {  # file -> the check that reads it, and a value of a wrong type: (befor
         "field qualifying_days: ",
         "(got 'a year')",
     ),
-    "rules/intake.yaml": ("rule books", "weeks: 8", "weeks: many", "field volume.weeks: ", "(got 'many')"),
+    "rules/intake.yaml": ("rule books", "weeks: 8", "weeks: many", "field usual.weeks: ", "(got 'many')"),
     "rules/identity.yaml": ("rule books", "phone: 5", "phone: few", "field at_most.phone: ", "(got 'few')"),
     "rules/churn.yaml": ("rule books", "high_at: 3.0", "high_at: much", "field high_at: ", "(got 'much')"),
     "rules/rfm.yaml": ("rule books", "Lost: [111,", "Lost: [lost,", "field segments.Lost.0: ", "(got 'lost')"),

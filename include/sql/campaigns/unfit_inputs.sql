@@ -1,5 +1,5 @@
--- Campaigns whose data are not fit: a source that they need is stale, brought too little or too much, or has a file
--- that was refused or held and not mended since. Somebody may have allowed it for the send day. Checks of a
+-- Campaigns whose data are not fit: a source that they need is stale, brought too little, too much or another mix, or
+-- has a file that was refused or held and not mended since. Somebody may have allowed it for the send day. Checks of a
 -- source's day are of no batch; a contract's own rule of such a name is about rows. One row per campaign.
 -- grain:   campaign
 -- refresh: rebuild
@@ -25,7 +25,7 @@ failing as (
     union
     select source, rule as failing_check
     from raw.checks
-    where day = $day and batch_id = 0 and rule in ('fresh', 'volume') and not passed
+    where day = $day and batch_id = 0 and rule in ('fresh', 'volume', 'mix') and not passed
 )
 
 select needs.campaign, min(needs.source || ': ' || failing.failing_check) as failing_check

@@ -30,6 +30,9 @@ SQL_TYPES = {
 _NAMES = ("customer_ref", "email", "phone", "loyalty_card", "device_id", "sku", "returns_order_id")
 """Columns by which rows of different contracts find each other."""
 
+_NUMBERS = frozenset(("integer", "number", "quantity", "money", "price"))
+_OF_A_MIX = _NUMBERS | {"text", "boolean"}
+
 
 class Severity(StrEnum):
     """What a broken rule does: quarantine the row (or refuse the batch), warn, or only be counted."""
@@ -48,10 +51,20 @@ class Column(Document):
     required: bool = False
     identifies: bool = Field(default=False, description="Tells who it is: in another form it would be somebody else.")
     pii: bool = Field(default=False, description="Personal data: neither published nor kept in the landing for ever.")
+    mix: bool = Field(default=False, description="Its values (a number's size) come in about the same shares.")
+    refers_to: str | None = Field(
+        default=None,
+        pattern="^[a-z][a-z0-9_]*[.][a-z][a-z0-9_]*$",
+        description="The contract and column that know its values.",
+    )
 
     @property
     def sql_type(self) -> str:
         return SQL_TYPES[self.type]
+
+    @property
+    def is_number(self) -> bool:
+        return self.type in _NUMBERS
 
 
 Keeps = Literal["while_current", "always"]
@@ -104,6 +117,11 @@ class Contract:
             name for name, column in self.columns.items() if name in named and column.type in ("text", "phone")
         )
 
+    def references(self) -> dict[str, tuple[str, str]]:
+        """The columns that refer to others -> contract and column that know their values."""
+        referring = {name: column.refers_to for name, column in self.columns.items() if column.refers_to}
+        return {name: _parted(target) for name, target in referring.items()}
+
     @property
     def date_columns(self) -> dict[str, str]:
         """The business date beside each timestamp: `ordered_date` → `ordered_at`."""
@@ -137,7 +155,7 @@ def load_contract(name: str, settings: Settings) -> Contract:
         known = ", ".join(contract_names(settings)) or "none"
         raise BadConfig(f"{path}: no such contract {name!r}. Known contracts: {known}.")
     written = read_document(path, _ContractFile)
-    problems = list(_problems(name, written))
+    problems = [*_problems(name, written), *_mix_problems(written), *_reference_problems(written, settings)]
     if problems:
         raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
     present = tuple(_present(column) for column, definition in written.columns.items() if definition.required)
@@ -163,6 +181,12 @@ def contract_names(settings: Settings) -> list[str]:
 def load_contracts(settings: Settings) -> dict[str, Contract]:
     """Every contract by name, in the order of the names. Raises BadConfig."""
     return {name: load_contract(name, settings) for name in contract_names(settings)}
+
+
+def _parted(reference: str) -> tuple[str, str]:
+    """Contract and column of `contract.column`."""
+    contract, _, column = reference.partition(".")
+    return contract, column
 
 
 def _present(column: str) -> Expectation:
@@ -197,6 +221,30 @@ def _problems(name: str, written: _ContractFile) -> Iterator[str]:
     if personal and written.keeps_personal_data != "always":
         yield f"field keeps_personal_data: must be 'always': the key names rows by the personal {', '.join(personal)}."
     yield from _expectation_problems(written)
+
+
+def _mix_problems(written: _ContractFile) -> Iterator[str]:
+    for column, definition in written.columns.items():
+        if definition.mix and (definition.pii or definition.type not in _OF_A_MIX):
+            what = "personal data" if definition.pii else f"of type {definition.type}"
+            yield f"field columns.{column}.mix: a mix is of codes or numbers that may be told; {column!r} is {what}."
+
+
+def _reference_problems(written: _ContractFile, settings: Settings) -> Iterator[str]:
+    for column, definition in written.columns.items():
+        if not definition.refers_to:
+            continue
+        field = f"field columns.{column}.refers_to: {definition.refers_to!r}"
+        contract, other = _parted(definition.refers_to)
+        path = settings.files.file("expectations", f"{contract}.yaml")
+        if not path.is_file():
+            yield f"{field}: there is no contract {contract!r}. There are: {', '.join(contract_names(settings))}."
+            continue
+        columns = read_document(path, _ContractFile).columns
+        if other not in columns:
+            yield f"{field}: contract {contract} has no column {other!r}. It has: {', '.join(columns)}."
+        elif columns[other].type != definition.type:
+            yield f"{field}: is of type {columns[other].type}, and {column!r} of type {definition.type}."
 
 
 def _expectation_problems(written: _ContractFile) -> Iterator[str]:

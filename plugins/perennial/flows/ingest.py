@@ -17,6 +17,7 @@ from perennial.flows.raw_tables import (
     CHECKS,
     FILES,
     FORMS,
+    MIX,
     QUARANTINE,
     as_arrow,
     create_raw_tables,
@@ -41,6 +42,7 @@ from perennial.sources import (
     landed,
     load_source,
     load_sources,
+    mix_of,
     open_scratch,
     parse,
     read_pseudonymised,
@@ -190,12 +192,13 @@ class _Loader:
                 "quarantine.rows", batch.quarantined(FINDINGS, list(held), batch_id, self.ingested_at, self.run.day)
             )
             self._record_files(batch_id, batch, counts, held)
+            self._record_mix(batch_id, batch, held)
             self._record_checks(batch_id, batch, [*findings, *checks], counts)
 
     def _load_pseudonymised(self, entry: Landed) -> None:
         """What the gate decided of its rows when it came stands; of its checks those are left that refused some."""
         batch_id = next_batch(self.warehouse)
-        file = {"source": self.source.name, "file": entry.file, "version": entry.version, "batch_id": batch_id}
+        file = self._of_file(batch_id, entry)
         stamps = {f"_{name}": value for name, value in file.items()} | {"_ingested_at": self.ingested_at}
         figures: Counter[str] = Counter()
         broken: Counter[str] = Counter()
@@ -238,8 +241,7 @@ class _Loader:
                     held.setdefault(entry, self._why_held_for(found))
             if entry not in held:
                 self._known_forms.learn(forms)
-                of_file = {"source": self.source.name, "file": entry.file, "version": entry.version}
-                rows += [of_file | {"batch_id": batch_id} | asdict(form) for form in forms]
+                rows += [self._of_file(batch_id, entry) | asdict(form) for form in forms]
         self.warehouse.append("raw.forms", as_arrow(rows, FORMS))
         return checks
 
@@ -269,6 +271,17 @@ class _Loader:
             rows.append(self._file(batch_id, entry, "refused", reason))
         self._count(files=len(rows), refused=len(batch.refused))
         self._append_files(rows)
+
+    def _record_mix(self, batch_id: int, batch: Batch, held: dict[Landed, str]) -> None:
+        rows = [
+            self._of_file(batch_id, entry) | asdict(count)
+            for entry, counts in mix_of(batch, FINDINGS, held).items()
+            for count in counts
+        ]
+        self.warehouse.append("raw.mix", as_arrow(rows, MIX))
+
+    def _of_file(self, batch_id: int, entry: Landed) -> dict[str, object]:
+        return {"source": self.source.name, "file": entry.file, "version": entry.version, "batch_id": batch_id}
 
     def _why_held(self, count: FileCount) -> str:
         reasons = ", ".join(f"{reason} ({rows})" for reason, rows in list(count.reasons.items())[:5])

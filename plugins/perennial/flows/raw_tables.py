@@ -48,6 +48,15 @@ FORMS = {  # what the values of each loaded file look like
     "rows": "bigint",
     "example": "text",
 }
+MIX = {  # how often the accepted rows of each loaded file have which value, in columns that have a usual mix
+    "source": "text",
+    "file": "text",
+    "version": "bigint",
+    "batch_id": "bigint",
+    "column_name": "text",
+    "value": "text",  # of numbers the size
+    "rows": "bigint",
+}
 QUARANTINE = {
     "source": "text",
     "contract": "text",
@@ -85,6 +94,7 @@ def create_raw_tables(warehouse: Warehouse, contracts: Iterable[Contract]) -> No
     warehouse.create("raw.files", FILES)
     warehouse.create("raw.checks", CHECKS)
     warehouse.create("raw.forms", FORMS)
+    warehouse.create("raw.mix", MIX)
     warehouse.create("quarantine.rows", QUARANTINE)
     for contract in contracts:
         columns = {name: column.sql_type for name, column in contract.columns.items()}

@@ -4,6 +4,7 @@ from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
 from perennial.sources.forms import FileFinding, Form, KnownForms, forms_of
 from perennial.sources.landing import Landed, landed, replace_copies, superseded_duplicates, take
+from perennial.sources.mix import mix_of
 from perennial.sources.parse import parse
 from perennial.sources.proposal import Proposal, propose
 from perennial.sources.pseudonymised import KEPT, REASONS, read_pseudonymised, write_pseudonymised
@@ -25,6 +26,7 @@ __all__ = [
     "landed",
     "load_source",
     "load_sources",
+    "mix_of",
     "open_scratch",
     "parse",
     "propose",

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -96,6 +96,7 @@ class _SourceFile(Document):
     stale_after: int | None = Field(
         None, ge=0, description="Days that its newest row may be older than the day, before that is told."
     )
+    usual_from: date | None = Field(None, description="What came before this day is no measure of what is usual.")
     required: bool = False
 
 
@@ -132,6 +133,7 @@ class Source:
     repeats_are_duplicates: bool
     required: bool
     stale_after: int | None = None
+    usual_from: date | None = None
     database: Database | None = None
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -189,6 +191,7 @@ def load_source(name: str, settings: Settings) -> Source:
         repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,
         stale_after=written.stale_after,
+        usual_from=written.usual_from,
         formats=dict(written.formats),
         known_forms=dict(written.known_forms),
         columns=columns,

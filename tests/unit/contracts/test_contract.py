@@ -34,6 +34,14 @@ def test_every_timestamp_has_a_business_date():
     }
 
 
+def test_what_refers_to_what():
+    contracts = load_contracts(SETTINGS)
+    assert {name: contract.references for name, contract in contracts.items() if contract.references} == {
+        "interactions": {"sku": ("products", "sku")},
+        "order_lines": {"returns_order_id": ("order_lines", "order_id"), "sku": ("products", "sku")},
+    }
+
+
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
@@ -48,6 +56,29 @@ def test_every_timestamp_has_a_business_date():
         ("key: [sku]", "key: [sku]\nnumbered_by: name", ["field numbered_by", "'name'"]),
         ("key: [sku]", "key: [sku]\ndated_by: name", ["field dated_by", "'name'"]),
         ("key: [sku]", "key: [sku]\nkey: [name]", ["'key' is written twice"]),
+        ("name: {type: text}", "name: {type: text, mix: often}", ["field columns.name.mix", "'often'"]),
+        (
+            "name: {type: text}",
+            "name: {type: text, pii: true, mix: true}",
+            ["field columns.name.mix", "'name' is personal data"],
+        ),
+        ("name: {type: text}", "name: {type: json, mix: true}", ["field columns.name.mix", "'name' is of type json"]),
+        ("name: {type: text}", "name: {type: text, refers_to: brands}", ["field columns.name.refers_to", "'brands'"]),
+        (
+            "name: {type: text}",
+            "name: {type: text, refers_to: brands.name}",
+            ["field columns.name.refers_to", "'brands.name'", "no contract 'brands'", "order_lines, products"],
+        ),
+        (
+            "name: {type: text}",
+            "name: {type: text, refers_to: costs.product}",
+            ["field columns.name.refers_to", "contract costs has no column 'product'", "It has: from_day, "],
+        ),
+        (
+            "name: {type: text}",
+            "name: {type: text, refers_to: costs.amount}",
+            ["field columns.name.refers_to", "'costs.amount': is of type money, and 'name' of type text"],
+        ),
     ],
 )
 def test_a_wrong_contract_names_file_field_and_value(tmp_path, before, after, named):
