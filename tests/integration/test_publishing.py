@@ -1,6 +1,7 @@
 """A small shop through the whole day: what is published, what it promises to readers, and what people may ask of it."""
 
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,12 +11,16 @@ import yaml
 from pyarrow.dataset import dataset
 
 from contents import orders
+from html_pages import Page, outside_requests
+from perennial.contracts import load_contracts
 from perennial.demo import Dirt, build_shop
 from perennial.flows import campaigns, churn, ingest, publish, reading, refresh
+from perennial.flows.publications import PAGES
 from perennial.foundation.days import Origin, Run, run_of
 from perennial.foundation.errors import BadConfig, Permanent, Retryable
 from perennial.foundation.settings import load_settings
 from perennial.ledger import open_ledger
+from perennial.metrics.demands import OF_EVERY_SOURCE
 from perennial.warehouse import open_warehouse
 from perennial.warehouse.snapshot import open_snapshot
 
@@ -154,8 +159,43 @@ def test_no_personal_data_is_published(shop):
         for table in snapshot.tables():
             for column in snapshot.query(f"select * from {table}").itercolumns():
                 assert not secrets & {value for value in column.to_pylist() if isinstance(value, str)}, table
-    pages = "".join((latest(shop) / page).read_text() for page in ("report.html", "dictionary.html", "dictionary.md"))
+    pages = "".join((latest(shop) / page).read_text() for page in (*PAGES, "dictionary.md"))
     assert not [secret for secret in secrets if "@" in secret and secret in pages]
+
+
+def test_the_quality_page_says_what_the_tables_say(shop):
+    html = (latest(shop) / "quality.html").read_text()
+    assert outside_requests(html) == []
+    _, *sections = re.split(r'<section id="source-', html)
+    sections = {section.partition('"')[0]: section for section in sections}
+    assert sections.keys() == set(ingest.source_names(shop))
+    with open_warehouse(shop) as warehouse:
+        checks = warehouse.query(
+            "select source, contract, rule, cast(sum(rows) as bigint) as rows, cast(sum(failed) as bigint) as failed"
+            " from raw.checks group by source, contract, rule"
+        ).to_pylist()
+        refused = warehouse.query(
+            "select source, reasons, count(*) as rows from quarantine.rows group by source, reasons"
+        ).to_pylist()
+    contracts = load_contracts(shop)
+    for row in checks:
+        (line,) = re.findall(f'role="rowheader"><code>{row["rule"]}</code>.*?</tr>', sections[row["source"]], re.DOTALL)
+        assert re.findall(r'class="n (?:rows|failures)">([\d,]+)<', line) == [f"{row[n]:,}" for n in ("rows", "failed")]
+        suite = {rule.rule for rule in contracts[row["contract"]].expectations}
+        assert row["rule"] in suite | OF_EVERY_SOURCE.keys(), "metrics/demands.py does not say what it demands"
+    assert sum(row["failed"] > 0 for row in checks) > 3
+    for row in refused:
+        reasons = ", ".join(json.loads(row["reasons"]))
+        assert f"{reasons} {row['rows']:,} {row['rows']:,} " in Page(sections[row["source"]]).text
+    assert len(refused) > 1
+
+
+def test_every_page_leads_to_pages_that_are_published(shop):
+    for name in PAGES:
+        page = Page((latest(shop) / name).read_text())
+        assert {link.partition("#")[0] for link in page.links} - {""} <= set(PAGES) - {name}
+        targets = {link for link in page.links if link.startswith("quality.html#")}
+        assert all(f'id="{link.partition("#")[2]}"' in (latest(shop) / "quality.html").read_text() for link in targets)
 
 
 def test_money_adds_up_across_published_tables(shop):

@@ -74,6 +74,7 @@ class Expectation(Document):
     """A Great Expectations expectation with a name of ours and a severity."""
 
     rule: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    description: str = Field(default="", description="What it demands, where its type and arguments do not say it.")
     severity: Severity
     expect: str = Field(description="The type, such as expect_column_values_to_be_in_set.")
     kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -193,6 +194,7 @@ def _present(column: str) -> Expectation:
     """A required value is there. One that is there and cannot be read breaks the rule `readable` instead."""
     return Expectation(
         rule=f"{column}_present",
+        description=f"{column} has a value.",
         severity=Severity.CRITICAL,
         expect="unexpected_rows_expectation",
         kwargs={

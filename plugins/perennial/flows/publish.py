@@ -13,19 +13,23 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+from perennial.contracts import load_contracts
 from perennial.flows.day_order import close_day, is_outdated
 from perennial.flows.mirror import mirror_ledger
+from perennial.flows.publications import KEPT, LATEST, MANIFEST, PAGES, latest
 from perennial.flows.published_tables import public_models, published_tables
 from perennial.flows.tables import build_schema, open_tables
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import Retryable
 from perennial.foundation.settings import Settings
+from perennial.metrics import quality
 from perennial.metrics.dictionary import ColumnEntry, TableEntry, render_dictionary, render_dictionary_markdown
 from perennial.metrics.report import QUERIES, About, render_report
+from perennial.sources import source_names
 from perennial.warehouse import Model, Warehouse
 from perennial.warehouse.snapshot import (
     Previous,
@@ -38,9 +42,6 @@ from perennial.warehouse.snapshot import (
 )
 
 log = logging.getLogger(__name__)
-
-LATEST, MANIFEST = "latest", "manifest.json"
-KEPT = 3  # publications; a reader of an older one has had days to finish
 
 
 def publish(run: Run, settings: Settings) -> dict[str, object]:
@@ -82,7 +83,7 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
         tables = published_tables(models, run, settings)
         previous = _previous(warehouse, home, tables)
         contents = write_snapshot(warehouse, draft, tables, previous)
-        _write_pages(draft, models, contents, run, settings)
+        _write_pages(draft, warehouse, models, contents, run, settings)
         name = f"{run.day}-{_content_id(draft, tables, contents)}"
         manifest = {
             "day": run.day.isoformat(),
@@ -110,7 +111,7 @@ def write(warehouse: Warehouse, models: Mapping[str, Model], run: Run, settings:
 def _previous(warehouse: Warehouse, home: Path, tables: Sequence[SnapshotTable]) -> Previous | None:
     """The latest publication, where it is the last that this warehouse wrote, and of the same tables."""
     warehouse.create("state.publication", {"name": "text", "fingerprint": "text"})
-    known = warehouse.value("select fingerprint from state.publication where name = $name", name=_latest(home) or "")
+    known = warehouse.value("select fingerprint from state.publication where name = $name", name=latest(home) or "")
     if known != fingerprint(tables):
         return None
     folder = home / LATEST
@@ -128,7 +129,12 @@ def _remember(warehouse: Warehouse, name: str, tables: Sequence[SnapshotTable]) 
 
 
 def _write_pages(
-    draft: Path, models: Mapping[str, Model], contents: Mapping[str, TableContent], run: Run, settings: Settings
+    draft: Path,
+    warehouse: Warehouse,
+    models: Mapping[str, Model],
+    contents: Mapping[str, TableContent],
+    run: Run,
+    settings: Settings,
 ) -> None:
     tables = [
         TableEntry(
@@ -145,8 +151,10 @@ def _write_pages(
     with open_snapshot(draft, settings) as snapshot:
         results = {name: snapshot.query(sql) for name, sql in QUERIES.items()}
     names = {"shop_name": settings.shop_name, "currency": settings.currency}
+    about = About(run.day, **names)
     pages = {
-        "report.html": render_report(results, About(run.day, **names)),
+        "report.html": render_report(results, about),
+        "quality.html": quality_page(warehouse, about, settings),
         "dictionary.html": render_dictionary(tables, **names),
         "dictionary.md": render_dictionary_markdown(tables, **names),
     }
@@ -154,10 +162,19 @@ def _write_pages(
         (draft / file).write_text(text, encoding="utf-8")
 
 
+def quality_page(warehouse: Warehouse, about: About, settings: Settings) -> str:
+    days = {"day": about.day, "since": about.day - timedelta(days=quality.HISTORY - 1)}
+    tables = {
+        name: warehouse.query(sql, **{day: days[day] for day in days if f"${day}" in sql})
+        for name, sql in quality.QUERIES.items()
+    }
+    return quality.render_quality(tables, source_names(settings), load_contracts(settings), about)
+
+
 def _content_id(draft: Path, tables: Sequence[SnapshotTable], contents: Mapping[str, TableContent]) -> str:
     """Changes with what the tables hold, how they are laid out and what the pages say, and with nothing else."""
     digest = hashlib.sha256(repr([fingerprint(tables), *sorted(contents.items())]).encode())
-    for page in ("report.html", "dictionary.md", "dictionary.html"):
+    for page in (*PAGES, "dictionary.md"):
         digest.update((draft / page).read_bytes())
     return digest.hexdigest()[:12]
 
@@ -174,14 +191,9 @@ def _make_durable(draft: Path) -> None:
             path.chmod(0o444)
 
 
-def _latest(home: Path) -> str | None:
-    link = home / LATEST
-    return link.readlink().name if link.is_symlink() and link.exists() else None
-
-
 def _point_latest_to(home: Path, name: str) -> None:
     link = home / LATEST
-    if _latest(home) == name:
+    if latest(home) == name:
         return
     new = home / f".{LATEST}-{uuid4().hex}"
     new.symlink_to(name, target_is_directory=True)

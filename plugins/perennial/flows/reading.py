@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from perennial.flows.publish import LATEST, MANIFEST
+from perennial.flows.publications import LATEST, MANIFEST
 from perennial.flows.retention import rebuild_horizon
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
