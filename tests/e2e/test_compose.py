@@ -56,6 +56,9 @@ def test_an_installation_runs_a_day_delivers_hears_is_backed_up_and_stops(contai
     assert airflow.run(DELIVERY, DELIVERY, None, {})
     published = containers.folder / "home" / "published" / "latest" / "report.html"
     assert "A Shop" in published.read_text(encoding="utf-8")
+    assert b"Data quality, Saturday, 31 January 2026" in airflow.get(f"perennial/{DAY}/quality.html")
+    with pytest.raises(AssertionError, match="401"):
+        fetch(f"{airflow.url}/perennial/{DAY}/quality.html")
 
     (mail, *_) = (containers.folder / "home" / "mailbox").rglob("*.eml")
     link = re.search(rb"^List-Unsubscribe: <(http[^>]+)>", mail.read_bytes().replace(b"\r\n ", b""), re.MULTILINE)[
@@ -114,13 +117,15 @@ class Airflow:
             f"{last} has not succeeded:\n{json.dumps(runs, indent=1)}\n{self.containers.output('worker')[-4000:]}"
         )
 
+    def get(self, path: str, data: bytes | None = None) -> bytes:
+        return fetch(f"{self.url}/{path}", data, {"Authorization": f"Bearer {self.token}"})
+
     def _failures(self) -> str:
         file = self.containers.folder / "home" / "failures.jsonl"
         return file.read_text(encoding="utf-8") if file.exists() else self.containers.output("worker")[-4000:]
 
     def _call(self, path: str, body: object = None) -> dict:
-        data = None if body is None else json.dumps(body).encode()
-        return json.loads(fetch(f"{self.url}/api/v2/{path}", data, {"Authorization": f"Bearer {self.token}"}))
+        return json.loads(self.get(f"api/v2/{path}", None if body is None else json.dumps(body).encode()))
 
 
 def count(containers, database, what):

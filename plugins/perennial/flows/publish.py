@@ -163,6 +163,7 @@ def _write_pages(
 
 
 def quality_page(warehouse: Warehouse, about: About, settings: Settings) -> str:
+    """The page of data quality, of what the warehouse knows of the day and those before it."""
     days = {"day": about.day, "since": about.day - timedelta(days=quality.HISTORY - 1)}
     tables = {
         name: warehouse.query(sql, **{day: days[day] for day in days if f"${day}" in sql})

@@ -8,7 +8,7 @@ no values of rows: what checks say about themselves is masked where they are mad
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -153,7 +153,7 @@ class _Rule:
     is_about_rows: bool = True
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Found:
     """The results of the queries, by source."""
 
@@ -161,9 +161,9 @@ class _Found:
     contracts: Mapping[str, Section]
     days: frozenset[date]
     checks: Mapping[str, Mapping[str, Rows]]  # source → rule → a row a day
-    details: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
-    files: Mapping[str, Rows] = field(default_factory=dict)
-    quarantine: Mapping[str, Rows] = field(default_factory=dict)
+    details: Mapping[tuple[str, str], list[str]]  # by source and rule
+    files: Mapping[str, Rows]
+    quarantine: Mapping[str, Rows]
 
 
 def render_quality(
@@ -186,7 +186,6 @@ def render_quality(
         states=Counter(section["status"] for section in sections),
         since=about.day - timedelta(days=HISTORY - 1),
         days=len(found.days),
-        most_files=_FILES,
     )
 
 
@@ -259,14 +258,15 @@ def _check(rule: _Rule, history: Rows, details: list[str], run_days: frozenset[d
     by_day = {row["day"]: row for row in history}
     days = [day - timedelta(days=HISTORY - 1 - place) for place in range(HISTORY)]
     today = by_day.get(day)
+    counted = today if today and today["rows"] else None
     newest = history[-1]["severity"] if history else None
     return {
         "rule": rule.name,
         "demand": rule.demand,
         "severity": rule.severity or _SEVERITIES[newest or 3],
         "state": "not checked" if today is None else "passed" if today["passed"] else "failed",
-        "rows": today["rows"] if today else None,
-        "failed": today["failed"] if today else None,
+        "rows": counted["rows"] if counted else None,
+        "failed": counted["failed"] if counted else None,
         "share": _share(rule, today) if today else None,
         "details": details,
         "strip": strip([_place(rule, by_day.get(one), was_run=one in run_days) for one in days]),
