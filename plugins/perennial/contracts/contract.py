@@ -118,6 +118,7 @@ class Contract:
             name for name, column in self.columns.items() if name in named and column.type in ("text", "phone")
         )
 
+    @property
     def references(self) -> dict[str, tuple[str, str]]:
         """The columns that refer to others -> contract and column that know their values."""
         referring = {name: column.refers_to for name, column in self.columns.items() if column.refers_to}

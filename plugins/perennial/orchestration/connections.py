@@ -55,8 +55,10 @@ def source_settings(name: str, settings: Settings) -> Settings:
         database = load_source(name, settings).database
     except BadConfig:
         return settings
-    found = _connection(f"perennial_source_{database.connection}") if database else None
-    if not database or not found:
+    if not database or not database.connection:
+        return settings
+    found = _connection(f"perennial_source_{database.connection}")
+    if not found:
         return settings
     url = SecretStr(_database_url(found))
     return settings.model_copy(update={"connections": {**settings.connections, database.connection: url}})

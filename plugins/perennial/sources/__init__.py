@@ -1,9 +1,10 @@
 """Source files: what they are mapped to, the landing that keeps them, and how they become typed rows."""
 
+from perennial.sources.arrival import Landed
 from perennial.sources.batch import Batch, FileCount, Note
 from perennial.sources.definition import Source, load_source, load_sources, source_names
 from perennial.sources.forms import FileFinding, Form, KnownForms, forms_of
-from perennial.sources.landing import Landed, landed, replace_copies, superseded_duplicates, take
+from perennial.sources.landing import landed, replace_copies, superseded_duplicates, take
 from perennial.sources.mix import mix_of
 from perennial.sources.parse import parse
 from perennial.sources.proposal import Proposal, propose

@@ -1,7 +1,8 @@
-"""A file that lies at a source's place: what the landing needs of it, wherever that place is."""
+"""A file that lies at a source's place, wherever that is, and what the landing keeps of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -34,14 +35,38 @@ class Arrival:
     open: Callable[[], BinaryIO]
 
     @classmethod
-    def of(cls, path: Path, file: str) -> Self:
+    def of(cls, path: Path, file: str, etag: str | None = None) -> Self:
         """A file of this machine."""
-        return cls(file, partial(_stamp, path), partial(_open, path))
+        return cls(file, partial(_stamp, path, etag), partial(_open, path))
 
 
-def _stamp(path: Path) -> Stamp:
+@dataclass(frozen=True)
+class Landed:
+    """
+    One version of one file. `file` is its name at its place, `path` the copy's below the landing folder.
+
+    `personal_rows` is None for a copy as it came; of a pseudonymised one, how many rows still hold personal data.
+    """
+
+    file: str
+    version: int
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    landed_at: datetime
+    path: str
+    duplicate_of: str | None = None
+    etag: str | None = None
+    personal_rows: int | None = None
+
+    @property
+    def stamp(self) -> Stamp:
+        return Stamp(self.bytes, self.mtime_ns, self.etag)
+
+
+def _stamp(path: Path, etag: str | None) -> Stamp:
     found = path.stat()
-    return Stamp(found.st_size, found.st_mtime_ns)
+    return Stamp(found.st_size, found.st_mtime_ns, etag)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from perennial.foundation.settings import Settings
+from perennial.sources.arrival import Landed
 from perennial.sources.definition import Source, literal, quoted
-from perennial.sources.landing import Landed
 from perennial.sources.mapping import JUDGED, TYPED, business_dates, key_of
 from perennial.sources.reading import Group, row_number
 from perennial.sources.scratch import Scratch

@@ -1,5 +1,5 @@
 """
-Rows of SQL databases, by SQLAlchemy URL: what is new since the last pull, as one file of JSON Lines.
+Rows of databases, by SQLAlchemy URL or joined from files: what is new since the last pull, as one file of JSON Lines.
 
 Where a pull starts is read from the last one that landed; there is no other state. That one ends with the greatest
 cursor, and it holds every row from there back to the overlap as it was then: a pull whose lines it has all, in their
@@ -8,6 +8,7 @@ order, is nothing new.
 
 import gzip
 import json
+import logging
 import math
 import re
 import zlib
@@ -31,8 +32,11 @@ from sqlalchemy.types import NullType
 from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadConfig, BadData, Retryable
 from perennial.foundation.settings import Settings
-from perennial.sources.arrival import Arrival
+from perennial.sources.arrival import Arrival, Landed
 from perennial.sources.definition import Database, Source
+from perennial.sources.joined_files import connect_to_files, stamp_of_files
+
+log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 2_000
 _MOMENT = "%Y-%m-%dT%H%M%S.%fZ"
@@ -41,30 +45,39 @@ Rows = Select[Any]
 
 
 def rows_of_database(
-    source: Source, database: Database, landed: Mapping[str, Path], settings: Settings
+    source: Source, database: Database, landed: Mapping[str, Landed], settings: Settings
 ) -> Iterator[Arrival]:
     """
     At most one file: what is new since the last one in `landed`, in the order of cursor and key.
 
     Without a cursor it is the whole table, a new version of the same file, so that rows that are gone go. No rows are
-    no file: a table is sooner emptied by mistake. Raises BadConfig for what cannot be pulled as the source file says,
-    BadData for a row that cannot be read, Retryable when the database does not answer. Nothing is half taken.
+    no file: a table is sooner emptied by mistake. Files are joined only if one has changed, and what changes meanwhile
+    is left to the next time. Raises BadConfig for what cannot be pulled as the source file says, BadData for a row that
+    cannot be read, Retryable when the database does not answer. Nothing is half taken.
     """
-    file, last, at = f"database/{source.name}.jsonl.gz", None, None
+    file, at = f"database/{source.name}.jsonl.gz", None
+    last = landed.get(file)
     if database.cursor:
         file, last, at = _next_file(source, landed, settings)
+    stamp = stamp_of_files(source, database, settings) if database.files else None
+    if database.files and (stamp is None or (last and last.etag == stamp)):
+        return
+    copy = settings.landing_dir / last.path if last and database.cursor else None
     pulled = settings.landing_dir / source.name / ".pulling"
     try:
-        if _pull(source, database, settings, landed[last] if last else None, at, pulled, file):
-            yield Arrival.of(pulled, file)
+        is_new = _pull(source, database, settings, copy, at, pulled, file)
+        if database.files and stamp_of_files(source, database, settings) != stamp:
+            log.warning("Source %s: its files are still being written; they are joined when complete.", source.name)
+        elif is_new:
+            yield Arrival.of(pulled, file, stamp)
     finally:
         pulled.unlink(missing_ok=True)
 
 
 def _next_file(
-    source: Source, landed: Mapping[str, Path], settings: Settings
-) -> tuple[str, str | None, datetime | None]:
-    """Name of this pull, name and moment of the last: names grow, whatever the clock says (the demo's stands still)."""
+    source: Source, landed: Mapping[str, Landed], settings: Settings
+) -> tuple[str, Landed | None, datetime | None]:
+    """Name of this pull, the last one and its moment: names grow, whatever the clock says (the demo's stands still)."""
     folder = f"database/{source.name}/"
     form = folder + _MOMENT + ".jsonl.gz"
     last = max((file for file in landed if file.startswith(folder)), default=None)
@@ -72,7 +85,7 @@ def _next_file(
     if last:
         at = datetime.strptime(last, form).replace(tzinfo=UTC)
         moment = max(moment, at + timedelta(microseconds=1))
-    return moment.strftime(form), last, at
+    return moment.strftime(form), landed[last] if last else None, at
 
 
 def _pull(
@@ -88,9 +101,10 @@ def _pull(
     start = _start(source, database, last, at)
     seen = _lines(last)
     is_new = False
+    connect = connect_to_files if database.files else _connect
     try:
         with (
-            _connect(source, database, settings) as connection,
+            connect(source, database, settings) as connection,
             target.open("wb") as plain,
             # The name in it tells a pull from an earlier one with the same rows: it is the newer truth, no duplicate.
             gzip.GzipFile(file, "wb", fileobj=plain, mtime=0) as packed,
@@ -102,7 +116,9 @@ def _pull(
     except DBAPIError as error:
         # In its own words it may repeat a value of the row.
         what = f"Source {source.name}: its rows cannot all be read ({type(error.orig).__name__}), and none was taken"
-        if isinstance(error, DataError) and not error.connection_invalidated:
+        # A query over files that is right can only fail for what is in them.
+        kinds = (DataError, ProgrammingError) if database.files else DataError
+        if isinstance(error, kinds) and not error.connection_invalidated:
             raise BadData(f"{what}. Correct the row, or the query in {source.file}.") from None
         raise Retryable(f"{what}; the next time all are pulled.") from None
     except OSError as error:

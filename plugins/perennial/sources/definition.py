@@ -57,9 +57,16 @@ Overlap = Annotated[timedelta | int, BeforeValidator(_as_overlap)]
 
 
 class Database(Document):
-    """Rows of a database: of a table or of a query, all of them or what `cursor` tells to be new."""
+    """
+    Rows of a database: of a table or of a query, all of them or what `cursor` tells to be new.
 
-    connection: str = Field(pattern="^[a-z][a-z0-9_]*$", description="A name of Settings.connections.")
+    It is one that a `connection` leads to, or one of `files`, which a DuckDB query joins.
+    """
+
+    connection: str | None = Field(None, pattern="^[a-z][a-z0-9_]*$", description="A name of Settings.connections.")
+    files: dict[str, str] = Field(
+        default_factory=dict, description="What the query calls a table, and its CSV files below the inbox, a pattern."
+    )
     table: str | None = Field(None, pattern="^([^.]+[.])?[^.]+$", description="Its name, maybe after its schema's.")
     query: str | None = Field(None, min_length=1)
     key: Names = Field(min_length=1, description="Columns that tell rows apart: the order of a pull is total by them.")
@@ -223,11 +230,7 @@ def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[s
 def _place_problems(written: _SourceFile) -> Iterator[str]:
     if sum(map(bool, (written.path, written.url, written.database))) != 1:
         yield "field path: say where the rows are, by path, by url or by database, and only by one of them."
-    parts = PurePosixPath(written.path or "")
-    if parts.is_absolute() or ".." in parts.parts:
-        yield f"field path: {written.path!r} must stay below the inbox."
-    if any("**" in part and part != "**" for part in parts.parts):
-        yield f"field path: {written.path!r} has ** beside other letters: it stands for folders, */ for one of them."
+    yield from _pattern_problems("path", written.path or "")
     if written.url and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^@]+", written.url):
         yield f"field url: {written.url!r} is no URL such as s3://bucket/exports/*.csv (without user and password)."
     for option in written.options:
@@ -235,15 +238,50 @@ def _place_problems(written: _SourceFile) -> Iterator[str]:
             yield f"field options.{option}: no secrets in a source file: use the environment of the storage."
     if written.database:
         yield from _database_problems(written.database, written.format)
+    if written.database and written.database.files:
+        yield from _joined_problems(written.database, written.csv)
+
+
+def _pattern_problems(field_: str, pattern: str) -> Iterator[str]:
+    parts = PurePosixPath(pattern)
+    if parts.is_absolute() or ".." in parts.parts:
+        yield f"field {field_}: {pattern!r} must stay below the inbox."
+    if any("**" in part and part != "**" for part in parts.parts):
+        yield f"field {field_}: {pattern!r} has ** beside other letters: it stands for folders, */ for one of them."
 
 
 def _database_problems(database: Database, format_: str) -> Iterator[str]:
+    if bool(database.connection) == bool(database.files):
+        yield "field database.connection: say where the rows are, by connection or by files, and not by both."
     if bool(database.table) == bool(database.query):
         yield "field database.table: say which rows, by table or by query, and not by both."
     if database.overlap is not None and not database.cursor:
         yield f"field database.overlap: {database.overlap} is of no use without a cursor."
     if format_ != "jsonl":
         yield f"field format: {format_!r} must be 'jsonl': so are the rows of a database kept."
+
+
+def _joined_problems(database: Database, csv: Csv) -> Iterator[str]:
+    for name, pattern in database.files.items():
+        if not re.fullmatch("[a-z][a-z0-9_]*", name):
+            yield f"field database.files: {name!r} is no name for a table, such as order_items."
+        if not pattern:
+            yield f"field database.files.{name}: {pattern!r} names no files."
+        yield from _pattern_problems(f"database.files.{name}", pattern)
+    if csv.header:
+        yield "field csv.header: files that are joined have their own."
+    if not database.query:
+        yield f"field database.table: {database.table!r} must be a query: files are joined by one."
+        return
+    try:
+        with duckdb.connect() as connection:
+            statements = connection.extract_statements(database.query)
+        is_select = [statement.type for statement in statements] == [duckdb.StatementType.SELECT]
+        problem = "" if is_select else "it is not one SELECT"
+    except duckdb.Error as error:
+        problem = str(error).split("\n", 1)[0]
+    if problem:
+        yield f"field database.query: cannot be used: {problem}."
 
 
 def _file_problems(written: _SourceFile) -> Iterator[str]:

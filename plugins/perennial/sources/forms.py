@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from perennial.sources.arrival import Landed
 from perennial.sources.batch import Batch
 from perennial.sources.definition import Source, literal, quoted
 from perennial.sources.header import unknown_columns
-from perennial.sources.landing import Landed
 from perennial.sources.mapping import mapped_text
 from perennial.sources.reading import Group, without_nul
 

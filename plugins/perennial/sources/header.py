@@ -24,7 +24,35 @@ class Readable:
     header: tuple[str, ...]
 
 
-def csv_header(source: Source, path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
+def delimiter_of(source: Source) -> str:
+    """What is between the fields of a file that `readable_csv` gives."""
+    return "\t" if source.delimiter == "whitespace" else source.delimiter
+
+
+def readable_csv(source: Source, path: Path, name: str, number: int, folder: Path) -> Readable:
+    """A CSV file of plain UTF-8, maybe written anew below `folder`. Raises BadData for one without a header."""
+    if source.delimiter == "whitespace":
+        path = _tabs_for_whitespace(path, folder / f"{number}.tabs")
+    header, blank_lines = _csv_header(source, path, name, delimiter_of(source))
+    if blank_lines:
+        path = _from_line(blank_lines, path, folder / f"{number}.begun")
+    return Readable(number, name, path, unique_names(header))
+
+
+def _from_line(number: int, path: Path, target: Path) -> Path:
+    """The file without its first lines. DuckDB would skip them too, but nothing is left if their ends are others."""
+    with target.open("w", encoding="utf-8", newline="") as writing:
+        writing.writelines(islice(lines_of(path), number, None))
+    return target
+
+
+def _tabs_for_whitespace(path: Path, target: Path) -> Path:
+    with target.open("w", encoding="utf-8") as writing:
+        writing.writelines("\t".join(line.split()) + "\n" for line in lines_of(path))
+    return target
+
+
+def _csv_header(source: Source, path: Path, name: str, delimiter: str) -> tuple[tuple[str, ...], int]:
     """The column names of a CSV file and how many blank lines precede them. Raises BadData for an empty file."""
     if path.stat().st_size == 0:
         raise BadData(f"Source {source.name}, file {name}: is empty, without even a header. Deliver it whole.")

@@ -15,14 +15,14 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import Settings
-from perennial.sources.arrival import Arrival, Stamp
+from perennial.sources.arrival import Arrival, Landed, Stamp
 from perennial.sources.database import rows_of_database
 from perennial.sources.definition import Source
 from perennial.sources.inbox import files_in_inbox
@@ -32,30 +32,6 @@ log = logging.getLogger(__name__)
 
 _MANIFEST = "manifest.jsonl"
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Landed:
-    """
-    One version of one file. `file` is its name at its place, `path` the copy's below the landing folder.
-
-    `personal_rows` is None for a copy as it came; of a pseudonymised one, how many rows still hold personal data.
-    """
-
-    file: str
-    version: int
-    sha256: str
-    bytes: int
-    mtime_ns: int
-    landed_at: datetime
-    path: str
-    duplicate_of: str | None = None
-    etag: str | None = None
-    personal_rows: int | None = None
-
-    @property
-    def stamp(self) -> Stamp:
-        return Stamp(self.bytes, self.mtime_ns, self.etag)
 
 
 def take(source: Source, settings: Settings) -> list[Landed]:
@@ -148,8 +124,7 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def _arrived(source: Source, newest: Mapping[str, Landed], settings: Settings) -> Iterator[Arrival]:
     if source.database:
-        copies = {file: settings.landing_dir / entry.path for file, entry in newest.items()}
-        return rows_of_database(source, source.database, copies, settings)
+        return rows_of_database(source, source.database, newest, settings)
     return files_at_url(source) if source.url else files_in_inbox(source, settings)
 
 

@@ -1,7 +1,6 @@
 """Landed files of one source → a batch of typed rows in a scratch database."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -10,17 +9,17 @@ import pyarrow.parquet
 
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
+from perennial.sources.arrival import Landed
 from perennial.sources.batch import Batch, Note
 from perennial.sources.definition import Mapping, Source
 from perennial.sources.header import (
     Readable,
     check_header,
-    csv_header,
+    delimiter_of,
     optional_but_missing,
-    unique_names,
+    readable_csv,
     unknown_columns,
 )
-from perennial.sources.landing import Landed
 from perennial.sources.mapping import judged_view, mapped_text, typed_rows, typed_table
 from perennial.sources.reading import (
     Group,
@@ -31,7 +30,7 @@ from perennial.sources.reading import (
     read_parquet_file,
 )
 from perennial.sources.scratch import Scratch
-from perennial.sources.text import decompress, lines_of, plain_text
+from perennial.sources.text import decompress, plain_text
 
 
 def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings: Settings) -> Batch:
@@ -51,7 +50,7 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
     prepare(scratch, files)
     _register(scratch, [entry for entry, _ in readable])
     if source.format == "csv":
-        groups = read_csv_files(scratch, files, _delimiter(source), has_header=source.header is None)
+        groups = read_csv_files(scratch, files, delimiter_of(source), has_header=source.header is None)
         notes = list(_notes(source, [group.header for group in groups]))
     elif source.format == "jsonl":
         read_json_lines(scratch, files)
@@ -68,10 +67,6 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
         _type_rows(scratch, source, group)
     scratch.connection.execute(judged_view(source.contract))
     return Batch(scratch, source, [entry for entry, _ in readable if entry not in refused], refused, groups, notes)
-
-
-def _delimiter(source: Source) -> str:
-    return "\t" if source.delimiter == "whitespace" else source.delimiter
 
 
 def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, settings: Settings) -> Readable:
@@ -92,27 +87,9 @@ def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, sett
     path = plain_text(path, name, source.encodings, scratch.folder / f"{number}.utf8")
     if source.format == "jsonl":
         return Readable(number, entry.file, path, ("line",))
-    if source.delimiter == "whitespace":
-        path = _tabs_for_whitespace(path, scratch.folder / f"{number}.tabs")
-    header, blank_lines = csv_header(source, path, entry.file, _delimiter(source))
-    names = unique_names(header)
-    check_header(source, entry.file, names)
-    if blank_lines:
-        path = _from_line(blank_lines, path, scratch.folder / f"{number}.begun")
-    return Readable(number, entry.file, path, names)
-
-
-def _from_line(number: int, path: Path, target: Path) -> Path:
-    """The file without its first lines. DuckDB would skip them too, but nothing is left if their ends are others."""
-    with target.open("w", encoding="utf-8", newline="") as writing:
-        writing.writelines(islice(lines_of(path), number, None))
-    return target
-
-
-def _tabs_for_whitespace(path: Path, target: Path) -> Path:
-    with target.open("w", encoding="utf-8") as writing:
-        writing.writelines("\t".join(line.split()) + "\n" for line in lines_of(path))
-    return target
+    found = readable_csv(source, path, entry.file, number, scratch.folder)
+    check_header(source, entry.file, found.header)
+    return found
 
 
 def _parquet_header(path: Path, name: str) -> tuple[str, ...]:

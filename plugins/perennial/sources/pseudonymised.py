@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
+from perennial.sources.arrival import Landed
 from perennial.sources.definition import Source
-from perennial.sources.landing import Landed
 
 _SUFFIX = ".pseudonymised.parquet"
 _HASH_BYTES = 12

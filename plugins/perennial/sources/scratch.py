@@ -31,13 +31,14 @@ class Scratch:
 
 
 @contextmanager
-def open_scratch(timezone: str, settings: Settings) -> Iterator[Scratch]:
+def open_scratch(timezone: str, settings: Settings, folder: Path | None = None) -> Iterator[Scratch]:
     """
     A scratch database whose times without an offset are those of `timezone`.
 
-    One at a time: the caller holds the warehouse, so what an earlier, killed run left behind is removed.
+    One at a time: the caller holds the warehouse, or a `folder` of its own, so what an earlier, killed run left behind
+    is removed.
     """
-    folder = settings.home / "scratch"
+    folder = folder or settings.home / "scratch"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     connection = duckdb.connect(config={"memory_limit": settings.memory_limit, "temp_directory": str(folder / "spill")})

@@ -142,3 +142,40 @@ def test_a_wrong_database_names_file_field_and_value(settings, before, after, na
         load_source("shop", settings)
     for words in ["shop.yaml", *named]:
         assert words in str(error.value)
+
+
+JOINED = GOOD.replace(
+    "path: shop/*.csv\nformat: csv",
+    "format: jsonl\ndatabase: {files: {items: shop/items*, orders: shop/orders*}, query: select 1 as id, key: id}",
+)
+
+
+def test_a_query_may_join_files(settings):
+    write(settings, JOINED)
+    database = load_source("shop", settings).database
+    assert (database.connection, database.files) == (None, {"items": "shop/items*", "orders": "shop/orders*"})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("{files:", "{connection: shop, files:", ["field database.connection", "by connection or by files"]),
+        ("files: {items: shop/items*, orders: shop/orders*}, ", "", ["field database.connection", "by files"]),
+        ("query: select 1 as id", "table: orders", ["field database.table", "'orders'", "joined by one"]),
+        ("items: shop", "Order Items: shop", ["field database.files", "'Order Items'"]),
+        ("shop/items*", "../items*", ["field database.files.items", "'../items*'"]),
+        ("shop/items*", "/srv/items*", ["field database.files.items", "'/srv/items*'"]),
+        ("shop/items*", "''", ["field database.files.items", "''"]),
+        ("select 1 as id", "selec 1", ["field database.query", "syntax error"]),
+        ("select 1 as id", "drop table items", ["field database.query", "not one SELECT"]),
+        ("select 1 as id", "select 1; select 2", ["field database.query", "not one SELECT"]),
+        ("jsonl", "jsonl\ncsv: {header: [id]}", ["field csv.header"]),
+    ],
+)
+def test_a_wrong_query_over_files_names_file_field_and_value(settings, before, after, named):
+    assert before in JOINED
+    write(settings, JOINED.replace(before, after, 1))
+    with pytest.raises(BadConfig) as error:
+        load_source("shop", settings)
+    for words in ["shop.yaml", *named]:
+        assert words in str(error.value)
