@@ -168,3 +168,15 @@ def test_a_source_reads_the_database_of_its_connection(connections, monkeypatch,
         "till": "sqlite://",
     }
     assert "s3cret" not in repr(found)
+
+
+def test_a_source_that_joins_files_asks_for_no_connection(connections, monkeypatch, tmp_path):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "stock.yaml").write_text(
+        "{source: stock, contract: products, format: jsonl, columns: {sku: sku},"
+        " database: {files: {stock: stock.csv}, query: from stock, key: sku}}"
+    )
+    monkeypatch.setenv("PERENNIAL_INCLUDE", str(tmp_path))
+    settings = connected_settings()
+    connections("perennial_source_None", "postgres://me@db.internal/shop")
+    assert source_settings("stock", settings) == settings
