@@ -12,9 +12,9 @@ from decimal import Decimal
 from itertools import pairwise
 
 from perennial.contracts import Column
+from perennial.sources.arrival import Landed
 from perennial.sources.batch import Batch
 from perennial.sources.definition import literal
-from perennial.sources.arrival import Landed
 from perennial.sources.mapping import TYPED
 
 _NONE = ""  # of a row without a value; no value is blank
