@@ -151,7 +151,7 @@ class Batch:
         self, findings: str, held: list[Landed], batch_id: int, ingested_at: datetime, day: date
     ) -> pa.RecordBatchReader:
         """The refused rows with all their reasons and their source columns, as they go to `quarantine.rows`."""
-        if self.source.format == "jsonl":
+        if self.source.is_json and not self.source.each:
             contents = "select __file, __row, line as content from lines"
         else:
             contents = " union all ".join(

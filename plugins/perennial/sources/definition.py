@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -83,7 +83,8 @@ class _SourceFile(Document):
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="How to reach the storage of `url`: what fsspec takes, nothing secret."
     )
-    format: Literal["csv", "jsonl", "parquet"]
+    format: Literal["csv", "json", "jsonl", "parquet"]
+    each: str | None = Field(None, min_length=1, description="An array of each JSON object: its elements are the rows.")
     csv: Csv = Csv()
     encodings: tuple[str, ...] = Field(("utf-8",), min_length=1)
     timezone: str | None = None
@@ -130,7 +131,7 @@ class Source:
     path: str
     url: str
     contract: Contract
-    format: Literal["csv", "jsonl", "parquet"]
+    format: Literal["csv", "json", "jsonl", "parquet"]
     delimiter: str
     header: tuple[str, ...] | None
     encodings: tuple[str, ...]
@@ -139,6 +140,7 @@ class Source:
     max_refused: float
     repeats_are_duplicates: bool
     required: bool
+    each: str = ""
     stale_after: int | None = None
     usual_from: date | None = None
     database: Database | None = None
@@ -147,6 +149,10 @@ class Source:
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
     columns: dict[str, Mapping] = field(default_factory=dict)
     deleted: Mapping | None = None
+
+    @property
+    def is_json(self) -> bool:
+        return self.format in ("json", "jsonl")
 
     @property
     def names_read(self) -> tuple[str, ...]:
@@ -176,7 +182,7 @@ def load_source(name: str, settings: Settings) -> Source:
         )
     contract = load_contract(written.contract, settings)
     columns = {column: _mapping(path, column, source) for column, source in written.columns.items()}
-    problems = list(_problems(name, written, contract))
+    problems = [*_problems(name, written, contract), *_each_problems(written, columns.values())]
     if problems:
         raise BadConfig("\n".join(f"{path}: {problem}" for problem in problems))
     timezone = written.timezone or settings.timezone
@@ -197,6 +203,7 @@ def load_source(name: str, settings: Settings) -> Source:
         max_refused=written.max_refused,
         repeats_are_duplicates=written.identical_rows == "duplicates",
         required=written.required,
+        each=written.each or "",
         stale_after=written.stale_after,
         usual_from=written.usual_from,
         formats=dict(written.formats),
@@ -297,6 +304,13 @@ def _file_problems(written: _SourceFile) -> Iterator[str]:
             ZoneInfo(written.timezone)
         except (ValueError, KeyError, OSError):
             yield f"field timezone: {written.timezone!r} is not an IANA time zone such as Europe/Berlin."
+
+
+def _each_problems(written: _SourceFile, columns: Iterable[Mapping]) -> Iterator[str]:
+    if written.each and written.format not in ("json", "jsonl"):
+        yield f"field each: {written.each!r} is for json and jsonl; files of {written.format} have no arrays."
+    elif written.each and not any(written.each in mapping.names for mapping in columns):
+        yield f"field each: no column is read from {written.each!r}, so its elements would only repeat a row."
 
 
 def _mapping(path: Path, column: str, written: Expression | tuple[str, ...]) -> Mapping:

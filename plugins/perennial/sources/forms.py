@@ -54,7 +54,7 @@ def forms_of(batch: Batch) -> dict[Landed, list[Form]]:
     """The forms in each file: of the contract's columns as mapped, and of the columns that the mapping does not use."""
     found: dict[int, list[Form]] = defaultdict(list)
     queries = [query for group in batch.groups if (query := _of_group(batch.source, group))]
-    if batch.source.format == "jsonl":
+    if batch.source.is_json:
         queries.append(_of_unknown_keys(batch.source))
     if not queries:
         return {}

@@ -26,6 +26,7 @@ from perennial.sources.reading import (
     json_columns,
     prepare,
     read_csv_files,
+    read_json_files,
     read_json_lines,
     read_parquet_file,
 )
@@ -52,10 +53,13 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
     if source.format == "csv":
         groups = read_csv_files(scratch, files, delimiter_of(source), has_header=source.header is None)
         notes = list(_notes(source, [group.header for group in groups]))
-    elif source.format == "jsonl":
-        read_json_lines(scratch, files)
+    elif source.is_json:
+        if source.format == "jsonl":
+            read_json_lines(scratch, files)
+        else:
+            _read_json_files(scratch, source, readable, refused)
         headers = _json_headers(scratch, source, readable, refused)
-        groups = [json_columns(scratch, source.names_read)]
+        groups = [json_columns(scratch, source.names_read, source.each)]
         # A key that a line has no value for is just left out: only what no line has is worth a note.
         notes = list(_notes(source, [tuple({key for keys in headers for key in keys})] if headers else []))
     else:
@@ -85,7 +89,9 @@ def _readable(scratch: Scratch, source: Source, entry: Landed, number: int, sett
         check_header(source, entry.file, header)
         return Readable(number, entry.file, path, header)
     path = plain_text(path, name, source.encodings, scratch.folder / f"{number}.utf8")
-    if source.format == "jsonl":
+    if source.format == "json" and not _begins_as_json(path):
+        raise BadData(f"{name}: holds no JSON array or object. Nothing of it was loaded; deliver it whole.")
+    if source.is_json:
         return Readable(number, entry.file, path, ("line",))
     found = readable_csv(source, path, entry.file, number, scratch.folder)
     check_header(source, entry.file, found.header)
@@ -111,6 +117,23 @@ def _parquet_groups(
         except BadData as error:
             refused[entry] = str(error)
     yield from groups.values()
+
+
+def _begins_as_json(path: Path) -> bool:
+    first = next((text for line in lines_of(path) if (text := line.lstrip())), "")
+    return first.startswith(("[", "{"))
+
+
+def _read_json_files(
+    scratch: Scratch, source: Source, readable: list[tuple[Landed, Readable]], refused: dict[Landed, str]
+) -> None:
+    wrong = read_json_files(scratch, [file for _, file in readable])
+    for entry, file in readable:
+        if file.number in wrong:
+            refused[entry] = (
+                f"Source {source.name}, file {file.name}: no whole JSON ({wrong[file.number]}). Nothing of it was "
+                "loaded; deliver it whole."
+            )
 
 
 def _json_headers(

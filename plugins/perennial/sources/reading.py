@@ -76,6 +76,38 @@ def read_json_lines(scratch: Scratch, files: Sequence[Readable]) -> None:
     for file in _read_together(scratch, raw, files, options):
         stripped = (line.rstrip("\r\n") for line in lines_of(file.path))
         _insert(scratch, raw, file, ([line] for line in stripped if line.strip()))
+    _put_aside_what_is_no_object(scratch, raw)
+
+
+def read_json_files(scratch: Scratch, files: Sequence[Readable]) -> dict[int, str]:
+    """
+    The same table of files that hold an array of objects, or one: a line is what is an object of its own there.
+
+    Returns what is wrong with those that are no whole JSON, by their number: nothing of them is read.
+    """
+    raw = Group("read_lines", ("line",))
+    _create(scratch, Group("lines", ("line",)))
+    _create(scratch, raw)
+    wrong: dict[int, str] = {}
+    statement = (
+        f"insert into {raw.table} select enum_code(__path::landed_path)::integer, null, json::varchar "
+        "from read_json_objects($1, format = 'auto', filename = '__path')"
+    )
+    try:
+        if files:
+            scratch.connection.execute(statement, [[str(file.path) for file in files]])
+    except duckdb.Error:  # it names no file for sure, and has read nothing
+        for file in files:
+            try:
+                scratch.connection.execute(statement, [[str(file.path)]])
+            except duckdb.Error as error:
+                wrong[file.number] = str(error).split("\n", 1)[0].rpartition('", ')[2]  # without the path
+    _put_aside_what_is_no_object(scratch, raw)
+    return wrong
+
+
+def _put_aside_what_is_no_object(scratch: Scratch, raw: Group) -> None:
+    """Number the lines of `raw` into `lines`, and make unframed what is no JSON object."""
     scratch.connection.execute(f"insert into lines select __file, {row_number(raw)}, line from {raw.table}")
     scratch.connection.execute(f"drop table {raw.table}")
     broken = "from lines where not coalesce(json_valid(line), false) or json_type(line) <> 'OBJECT'"
@@ -83,27 +115,74 @@ def read_json_lines(scratch: Scratch, files: Sequence[Readable]) -> None:
     scratch.connection.execute(f"delete {broken}")
 
 
-def json_columns(scratch: Scratch, names: Iterable[str]) -> Group:
-    """The values of these keys (case aside, in any spelling found) of all JSON lines, as one table of text."""
-    wanted = {name.lower() for name in names}
+def json_columns(scratch: Scratch, names: Iterable[str], each: str = "") -> Group:
+    """
+    The values of these keys (case aside, in any spelling found) of all JSON lines, as one table of text.
+
+    With `each` a line has a row for each element of that array, which is the column of this name. Without elements it
+    is a row all the same, and what is no array is its own element.
+    """
+    wanted = {name.lower() for name in names} - {each.lower()}
     found = sorted(str(key) for (key,) in scratch.rows("select distinct unnest(json_keys(line)) from lines"))
     spellings: dict[str, list[str]] = {}
     for key in found:
         if key.lower() in wanted:
             spellings.setdefault(key.lower(), []).append(key)
     keys = [key for same in spellings.values() for key in same]
-    paths = ", ".join(literal('$."' + key.replace('"', '\\"') + '"') for key in keys)
+    paths = ", ".join(literal(_path(key)) for key in keys)
 
     def value(same: list[str]) -> str:
         found = ", ".join(f"found[{keys.index(key) + 1}]" for key in same)
         return without_nul(f"coalesce({found})")
 
-    columns = ", ".join(f"{value(same)} as {quoted(name)}" for name, same in spellings.items())
+    number = "__row"
+    columns = [f"{value(same)} as {quoted(name)}" for name, same in spellings.items()]
     source = f"(select *, json_extract_string(line, [{paths}]) as found from lines)" if keys else "lines"
+    if each:
+        _make_room_for_elements(scratch, each)
+        number = "__row + shift + place - 1 as __row"
+        element = without_nul("element ->> '$'")
+        columns.append(f"{element} as {quoted(each)}")
+        source = f"(select *, {_elements(each)} as elements from {source} as lines)"
+        source = f"(select *, unnest(elements) as element, generate_subscripts(elements, 1) as place from {source})"
     scratch.connection.execute(
-        f"create table read_0 as select __file, __row{', ' if columns else ''}{columns} from {source} as lines"
+        f"create table read_0 as select {', '.join(['__file', number, *columns])} from {source} as lines"
     )
-    return Group("read_0", tuple(spellings))
+    return Group("read_0", (*spellings, *([each] if each else [])))
+
+
+def _elements(each: str) -> str:
+    """SQL for the list of a line's elements, which is never empty."""
+    path, all_of_it = literal(_path(each)), literal(_path(each) + "[*]")
+    return (
+        f"case when json_array_length(line, {path}) > 0 then json_extract(line, {all_of_it}) "
+        f"when json_type(line, {path}) = 'ARRAY' then [null::json] else [json_extract(line, {path})] end"
+    )
+
+
+def _make_room_for_elements(scratch: Scratch, each: str) -> None:
+    """Add `shift` to the lines: by how much the elements of those before it raise the number of its first row."""
+    more = f"len({_elements(each)}) - 1"
+    scratch.connection.execute("alter table lines add column shift bigint")
+    scratch.connection.execute(
+        f"""
+        update lines set shift = coalesce(before, 0) from (
+            select __file, __row, sum(more) over (
+                partition by __file order by __row rows between unbounded preceding and 1 preceding
+            ) as before
+            from (select __file, __row, {more} as more from lines)
+        ) as counted
+        where counted.__file = lines.__file and counted.__row = lines.__row
+        """
+    )
+    scratch.connection.execute(
+        f"update unframed set __row = __row + coalesce((select sum({more}) from lines "
+        "where lines.__file = unframed.__file and lines.__row < unframed.__row), 0)"
+    )
+
+
+def _path(key: str) -> str:
+    return '$."' + key.replace('"', '\\"') + '"'
 
 
 def read_parquet_file(scratch: Scratch, group: Group, file: Readable) -> None:
