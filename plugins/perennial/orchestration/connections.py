@@ -45,23 +45,23 @@ def connected_settings() -> Settings:
 
 def source_settings(name: str, settings: Settings) -> Settings:
     """
-    The settings, with the URL of the database that a source reads where `perennial_source_<connection>` says it.
+    The settings, with the URL of the database or shop that a source reads, if `perennial_source_<connection>` says it.
 
     Only the task that pulls asks for it: a wrong source file stops no other task, and that task says what is wrong.
     """
     from perennial.sources import load_source
 
     try:
-        database = load_source(name, settings).database
+        source = load_source(name, settings)
     except BadConfig:
         return settings
-    if not database or not database.connection:
+    place = source.woocommerce or source.database
+    connection = place.connection if place else None
+    found = _connection(f"perennial_source_{connection}") if connection else None
+    if not connection or not found:
         return settings
-    found = _connection(f"perennial_source_{database.connection}")
-    if not found:
-        return settings
-    url = SecretStr(_database_url(found))
-    return settings.model_copy(update={"connections": {**settings.connections, database.connection: url}})
+    url = SecretStr(_shop_url(found) if source.woocommerce else _database_url(found))
+    return settings.model_copy(update={"connections": {**settings.connections, connection: url}})
 
 
 def _require_shared_ledger(settings: Settings) -> None:
@@ -122,6 +122,21 @@ def _database_url(connection: Connection) -> str:
     authority = f"{user}{password}@{address}" if user else address
     query = "?" + urlencode(options, quote_via=quote) if options else ""
     return f"{scheme}://{authority}/{quote(connection.schema, safe='')}{query}"
+
+
+def _shop_url(connection: Connection) -> str:
+    """`https://key:secret@host:port/folder`. As Airflow's HTTP hook has it, the host may hold scheme and folder too."""
+    where = f"Connection {connection.conn_id}"
+    if connection.conn_type not in ("http", "https"):
+        raise BadConfig(f"{where}: type {connection.conn_type!r} is not supported for a shop; use http.")
+    scheme, _, rest = (connection.host or "").rpartition("://")
+    scheme = scheme or connection.schema or "https"
+    if scheme not in ("http", "https"):
+        raise BadConfig(f"{where}: schema {scheme!r} is neither https nor http. A folder goes into the host field.")
+    host, slash, folder = rest.partition("/")
+    port = f":{connection.port}" if connection.port else ""
+    login = ":".join(quote(part or "", safe="") for part in (connection.login, connection.password))
+    return f"{scheme}://{login}@{host}{port}{slash}{folder}"
 
 
 def _smtp_settings(connection: Connection) -> dict[str, Any]:

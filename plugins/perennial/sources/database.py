@@ -33,6 +33,7 @@ from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadConfig, BadData, Retryable
 from perennial.foundation.settings import Settings
 from perennial.sources.arrival import Arrival, Landed
+from perennial.sources.connections import connection_url
 from perennial.sources.definition import Database, Source
 from perennial.sources.joined_files import connect_to_files, stamp_of_files
 
@@ -222,13 +223,9 @@ def _columns(source: Source, database: Database, connection: Connection, rows: R
 def _connect(source: Source, database: Database, settings: Settings) -> Connection:
     """A connection that may only read, where the engine can say so. What it raises shows nothing of the URL."""
     field = f"{source.file}: field database.connection: {database.connection!r}"
-    if database.connection not in settings.connections:
-        raise BadConfig(
-            f"{field} is not known. Put its URL into PERENNIAL_CONNECTIONS, or into the Airflow Connection "
-            f"perennial_source_{database.connection}."
-        )
+    written = connection_url(field, str(database.connection), settings)
     try:
-        url = make_url(settings.connections[database.connection].get_secret_value())
+        url = make_url(written)
         if "@" in (url.host or ""):
             raise ArgumentError
     except (ArgumentError, ValueError):

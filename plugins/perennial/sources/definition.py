@@ -44,15 +44,25 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
-def _as_overlap(value: object) -> object:
-    if type(value) is int and value >= 0:
+def _as_duration(value: object) -> object:
+    if isinstance(value, timedelta):
         return value
     written = re.fullmatch("([0-9]{1,5}) ?(s|min|h|d)", str(value))
     if not written:
-        raise ValueError("is neither a duration such as 30min, 1h or 2d nor a whole number")
+        raise ValueError("is no duration such as 30min, 1h or 2d")
     return timedelta(**{_UNITS[written[2]]: int(written[1])})
 
 
+def _as_overlap(value: object) -> object:
+    if type(value) is int and value >= 0:
+        return value
+    try:
+        return _as_duration(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, and no whole number") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_as_duration)]
 Overlap = Annotated[timedelta | int, BeforeValidator(_as_overlap)]
 
 
@@ -74,12 +84,27 @@ class Database(Document):
     overlap: Overlap | None = Field(None, description="How much later than others a row may be committed.")
 
 
+_PAGING = {"page", "per_page", "offset", "order", "orderby", "after", "modified_after", "dates_are_gmt", "_fields"}
+
+
+class WooCommerce(Document):
+    """A collection of a WooCommerce shop (wc/v3), all of it or what has changed."""
+
+    connection: str = Field(pattern="^[a-z][a-z0-9_]*$", description="A name of Settings.connections.")
+    resource: str = Field(pattern="^[a-z][a-z0-9_/-]*$", description="The collection, such as orders or customers.")
+    overlap: Duration = Field(timedelta(hours=1), description="How much later than others a change may be stored.")
+    parameters: dict[str, str | int] = Field(
+        default_factory=dict, description="What the collection may be asked for besides: {role: all}."
+    )
+
+
 class _SourceFile(Document):
     source: str
     contract: str
     path: str | None = Field(None, max_length=255, description="Files below the inbox, a pattern.")
     url: str | None = Field(None, description="Files in object storage, a pattern with its protocol.")
     database: Database | None = None
+    woocommerce: WooCommerce | None = None
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="How to reach the storage of `url`: what fsspec takes, nothing secret."
     )
@@ -124,7 +149,7 @@ class Mapping:
 
 @dataclass(frozen=True)
 class Source:
-    """One source, checked against its contract. Where it is: a `path` below the inbox, a `url` or a `database`."""
+    """One source, checked against its contract. Where it is: a `path` in the inbox, a `url`, a database or a shop."""
 
     name: str
     file: Path
@@ -144,6 +169,7 @@ class Source:
     stale_after: int | None = None
     usual_from: date | None = None
     database: Database | None = None
+    woocommerce: WooCommerce | None = None
     options: dict[str, str | int | float | bool] = field(default_factory=dict)
     formats: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known_forms: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -192,6 +218,7 @@ def load_source(name: str, settings: Settings) -> Source:
         path=written.path or "",
         url=written.url or "",
         database=written.database,
+        woocommerce=written.woocommerce,
         options=dict(written.options),
         contract=contract,
         format=written.format,
@@ -235,8 +262,8 @@ def _problems(name: str, written: _SourceFile, contract: Contract) -> Iterator[s
 
 
 def _place_problems(written: _SourceFile) -> Iterator[str]:
-    if sum(map(bool, (written.path, written.url, written.database))) != 1:
-        yield "field path: say where the rows are, by path, by url or by database, and only by one of them."
+    if sum(map(bool, (written.path, written.url, written.database, written.woocommerce))) != 1:
+        yield "field path: say where the rows are, by path, url, database or woocommerce, and only by one of them."
     yield from _pattern_problems("path", written.path or "")
     if written.url and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^@]+", written.url):
         yield f"field url: {written.url!r} is no URL such as s3://bucket/exports/*.csv (without user and password)."
@@ -247,6 +274,8 @@ def _place_problems(written: _SourceFile) -> Iterator[str]:
         yield from _database_problems(written.database, written.format)
     if written.database and written.database.files:
         yield from _joined_problems(written.database, written.csv)
+    if written.woocommerce:
+        yield from _woocommerce_problems(written.woocommerce, written.format)
 
 
 def _pattern_problems(field_: str, pattern: str) -> Iterator[str]:
@@ -289,6 +318,16 @@ def _joined_problems(database: Database, csv: Csv) -> Iterator[str]:
         problem = str(error).split("\n", 1)[0]
     if problem:
         yield f"field database.query: cannot be used: {problem}."
+
+
+def _woocommerce_problems(shop: WooCommerce, format_: str) -> Iterator[str]:
+    for name in shop.parameters:
+        if name in _PAGING:
+            yield f"field woocommerce.parameters.{name}: is what a pull goes on by, and not to be set."
+        elif re.search("secret|token|password|key", name, re.IGNORECASE):
+            yield f"field woocommerce.parameters.{name}: no secrets in a source file: the connection has them."
+    if format_ != "json":
+        yield f"field format: {format_!r} must be 'json': so are the pages of a shop kept."
 
 
 def _file_problems(written: _SourceFile) -> Iterator[str]:

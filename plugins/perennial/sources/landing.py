@@ -27,6 +27,7 @@ from perennial.sources.database import rows_of_database
 from perennial.sources.definition import Source
 from perennial.sources.inbox import files_in_inbox
 from perennial.sources.object_store import files_at_url
+from perennial.sources.woocommerce import pages_of_shop
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,9 @@ def _only_one(folder: Path) -> Iterator[None]:
 def _arrived(source: Source, newest: Mapping[str, Landed], settings: Settings) -> Iterator[Arrival]:
     if source.database:
         return rows_of_database(source, source.database, newest, settings)
+    if source.woocommerce:
+        copies = {file: settings.landing_dir / entry.path for file, entry in newest.items()}
+        return pages_of_shop(source, source.woocommerce, copies, settings)
     return files_at_url(source) if source.url else files_in_inbox(source, settings)
 
 

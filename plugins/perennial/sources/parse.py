@@ -31,7 +31,7 @@ from perennial.sources.reading import (
     read_parquet_file,
 )
 from perennial.sources.scratch import Scratch
-from perennial.sources.text import decompress, plain_text
+from perennial.sources.text import decompress, lines_of, plain_text
 
 
 def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings: Settings) -> Batch:

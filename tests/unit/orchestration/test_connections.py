@@ -180,3 +180,32 @@ def test_a_source_that_joins_files_asks_for_no_connection(connections, monkeypat
     settings = connected_settings()
     connections("perennial_source_None", "postgres://me@db.internal/shop")
     assert source_settings("stock", settings) == settings
+
+
+@pytest.mark.parametrize(
+    ("uri", "url"),
+    [
+        ("http://ck_1:cs%2F2@shop.example/", "https://ck_1:cs%2F2@shop.example"),
+        ("https://ck_1:cs_2@shop.example:8443/https", "https://ck_1:cs_2@shop.example:8443"),
+        ("http://ck_1:cs_2@127.0.0.1:8080/http", "http://ck_1:cs_2@127.0.0.1:8080"),
+        ("http://ck_1:cs_2@https%3A%2F%2Fshop.example%2Fstore", "https://ck_1:cs_2@shop.example/store"),
+        ("http://shop.example", "https://:@shop.example"),
+        ("http://ck_1:cs_2@shop.example/store", "schema 'store' is neither https nor http"),
+        ("postgres://ck_1:cs_2@shop.example/store", "type 'postgres' is not supported for a shop"),
+    ],
+)
+def test_a_source_reads_the_shop_of_its_connection(connections, monkeypatch, tmp_path, uri, url):
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "web.yaml").write_text(
+        "{source: web, contract: products, format: json, columns: {sku: sku},"
+        " woocommerce: {connection: shop, resource: products}}"
+    )
+    monkeypatch.setenv("PERENNIAL_INCLUDE", str(tmp_path))
+    connections("perennial_source_shop", uri)
+    if "://" in url:
+        found = source_settings("web", connected_settings()).connections
+        assert {name: secret.get_secret_value() for name, secret in found.items()} == {"shop": url}
+    else:
+        with pytest.raises(BadConfig, match=url) as error:
+            source_settings("web", connected_settings())
+        assert "cs_2" not in str(error.value)

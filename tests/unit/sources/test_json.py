@@ -29,7 +29,7 @@ def home(tmp_path):
 
 
 class Read:
-    """What became of files: rows of (file, row, sku, name), what was put aside, why a file was refused, rows counted."""
+    """What became of files: rows of (file, row, sku, name), what was put aside, and why a file was refused."""
 
     def __init__(self, home, source, **files):
         (home / "include" / "sources" / "shop.yaml").write_text(source)

@@ -179,3 +179,40 @@ def test_a_wrong_query_over_files_names_file_field_and_value(settings, before, a
         load_source("shop", settings)
     for words in ["shop.yaml", *named]:
         assert words in str(error.value)
+
+
+SHOP = GOOD.replace(
+    "path: shop/*.csv\nformat: csv",
+    "format: json\nwoocommerce: {connection: shop, resource: orders, overlap: 30min, parameters: {role: all}}",
+)
+
+
+def test_a_shop_has_an_overlap_of_an_hour_unless_it_says_another(settings):
+    write(settings, SHOP)
+    shop = load_source("shop", settings).woocommerce
+    assert (shop.resource, shop.overlap, shop.parameters) == ("orders", timedelta(minutes=30), {"role": "all"})
+    write(settings, SHOP.replace("overlap: 30min, ", ""))
+    assert load_source("shop", settings).woocommerce.overlap == timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("connection: shop", "connection: https://shop.example", ["field woocommerce.connection"]),
+        (", resource: orders", "", ["field woocommerce.resource is missing"]),
+        ("resource: orders", "resource: ../users", ["field woocommerce.resource", "'../users'"]),
+        ("30min", "30", ["field woocommerce.overlap", "is no duration such as 30min"]),
+        ("role: all", "per_page: 10", ["field woocommerce.parameters.per_page", "goes on by"]),
+        ("role: all", "consumer_secret: cs_2", ["field woocommerce.parameters.consumer_secret", "no secrets"]),
+        ("format: json", "format: jsonl", ["field format", "'jsonl' must be 'json'"]),
+        ("format:", "path: shop/*\nformat:", ["field path", "only by one"]),
+    ],
+)
+def test_a_wrong_shop_names_file_field_and_value(settings, before, after, named):
+    assert before in SHOP
+    write(settings, SHOP.replace(before, after, 1))
+    with pytest.raises(BadConfig) as error:
+        load_source("shop", settings)
+    for words in ["shop.yaml", *named]:
+        assert words in str(error.value)
+    assert "cs_2" not in str(error.value)
