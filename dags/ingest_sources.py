@@ -1,7 +1,7 @@
 """
 Take the day's new source files, check them and load them: `<home>/inbox` -> landing -> `raw.*`, `quarantine.rows`.
 
-**Reads:** the files and databases named by `include/sources/*.yaml`, the contracts in `include/expectations/*.yaml`.
+**Reads:** the files, databases and shops named by `include/sources/*.yaml`, contracts in `include/expectations/*.yaml`.
 **Writes:** the landing, `raw.*`, `raw.files`, `raw.checks`, `quarantine.rows`.
 **If it fails:** nothing after it runs; files already landed stay landed, a batch is loaded whole or not at all.
 **To rerun:** clear the run, or trigger it with the day as partition key (add `{"origin": "live"}` to let it send).

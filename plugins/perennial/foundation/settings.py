@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     ledger_password: SecretStr | None = Field(None, description="For a ledger URL that names a user only.")
     connections: dict[str, SecretStr] = Field(
         default_factory=dict,
-        description='URLs of the databases that sources read, as JSON: {"shop": "postgresql://me:secret@host/shop"}.',
+        description='URLs of what sources read, as JSON: {"shop": "postgresql://me:secret@host/shop"}.',
     )
     secrets_dir: Path | None = Field(
         None, description="A folder of files named as settings, such as perennial_ledger_password: Docker's secrets."

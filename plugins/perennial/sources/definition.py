@@ -17,6 +17,7 @@ from perennial.contracts import Contract, contract_names, load_contract
 from perennial.foundation.documents import Document, read_document
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
+from perennial.sources.functions import add_functions
 from perennial.sources.phone import country_of
 
 
@@ -396,6 +397,7 @@ def _columns_read(sql: str) -> tuple[str, ...]:
         _collect(select["select_list"][0], frozenset(), names)
         columns = ", ".join(f"{quoted(name)} varchar" for name in names.values())
         connection.execute(f"create table source (_row bigint{', ' if columns else ''}{columns})")
+        add_functions(connection)
         # Beside a plain column an aggregate does not bind: every row keeps its own value.
         connection.execute(f"select _row, (\n{sql}\n)::varchar from source")
     return tuple(names.values())

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from duckdb.sqltypes import VARCHAR
 
 from perennial.foundation.settings import Settings
-from perennial.sources.phone import e164
+from perennial.sources.functions import add_functions
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def open_scratch(timezone: str, settings: Settings, folder: Path | None = None) 
     try:
         connection.execute(f"set timezone = '{timezone}'")
         connection.execute("set enable_progress_bar = false")
-        connection.create_function("e164", e164, [VARCHAR, VARCHAR], VARCHAR)
+        add_functions(connection)
         yield Scratch(connection, folder)
     finally:
         connection.close()
