@@ -17,6 +17,7 @@ from urllib3.util import Retry
 
 from perennial.contracts import load_contract
 from perennial.contracts.staging import staging_sql
+from perennial.flows import retention
 from perennial.foundation.errors import BadConfig, BadData, Retryable
 from perennial.foundation.settings import load_settings
 from perennial.sources import landed, load_source, take, woocommerce
@@ -258,6 +259,25 @@ def test_an_order_of_the_far_future_hides_nothing(shop, server):
     server.rows["orders"].append(order(3, NINE.replace(month=2, day=1, hour=8)))  # the clock of the test stands at 8:30
     pull(shop)
     assert pages(shop) == [[1, 2], [3, 2]]
+    assert pull(shop) == []
+
+
+def test_pages_without_personal_data_are_no_hindrance(shop, server):
+    server.rows["orders"] = orders(150)
+    shop.ingest()
+    server.rows["orders"].append(order(151, NINE + timedelta(days=1)))
+    shop.ingest()
+    found = shop.settings.connections
+    shop.at("2029-02-01T09:30:00+01:00")
+    shop.settings = shop.settings.model_copy(update={"connections": found})
+    assert retention.pseudonymise(shop.settings) == {"files": 2}, "the next pull starts from the newest"
+    assert pull(shop) == []
+    shop.source(SOURCE.replace("orders}", "orders, overlap: 1000d}"))
+    for _ in range(2):  # its rows are not known any more, its content is
+        [entry] = pull(shop)
+        assert entry.duplicate_of == landed("shop", shop.settings)[0].file
+        assert entry.personal_rows == 0
+    shop.source(SOURCE)
     assert pull(shop) == []
 
 

@@ -59,7 +59,7 @@ def rebuild_horizon(settings: Settings) -> tuple[int, date | None]:
 def _due(warehouse: Warehouse, source: Source, before: datetime, settings: Settings) -> Iterator[list[Landed]]:
     """Copies to be written: the entries that share one, first one whose rows were taken in."""
     entries = landed(source.name, settings)
-    if source.database:
+    if source.database or source.woocommerce:
         entries = entries[:-1]  # the next pull starts from the newest
     copies: dict[str, list[Landed]] = {}
     for entry in entries:

@@ -76,6 +76,7 @@ def take(source: Source, settings: Settings) -> list[Landed]:
                     kept,
                     original,
                     stamp.etag,
+                    newest[original].personal_rows if original else None,
                 )
                 newest[arrival.file] = entry
                 taken.append(entry)
@@ -127,8 +128,11 @@ def _arrived(source: Source, newest: Mapping[str, Landed], settings: Settings) -
     if source.database:
         return rows_of_database(source, source.database, newest, settings)
     if source.woocommerce:
-        copies = {file: settings.landing_dir / entry.path for file, entry in newest.items()}
-        return pages_of_shop(source, source.woocommerce, copies, settings)
+        as_they_came = {
+            file: settings.landing_dir / entry.path if entry.personal_rows is None else None
+            for file, entry in newest.items()
+        }
+        return pages_of_shop(source, source.woocommerce, as_they_came, settings)
     return files_at_url(source) if source.url else files_in_inbox(source, settings)
 
 

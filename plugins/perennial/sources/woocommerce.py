@@ -73,14 +73,15 @@ _DATED = {
 
 
 def pages_of_shop(
-    source: Source, shop: WooCommerce, landed: Mapping[str, Path], settings: Settings
+    source: Source, shop: WooCommerce, landed: Mapping[str, Path | None], settings: Settings
 ) -> Iterator[Arrival]:
     """
     The pages that have anything new, in the order in which it happened; what came before it broke off is kept.
 
-    A collection that cannot be asked for what is new is one file, all of it, of which a change is a new version; none
-    where it is empty, which is sooner a mistake. Raises BadConfig for what cannot be pulled as the source file says,
-    BadData for an answer that is none, Retryable when the shop does not answer.
+    `landed` has no copy of a page that was pseudonymised: its rows are not known any more. A collection that cannot be
+    asked for what is new is one file, all of it, of which a change is a new version; none where it is empty, which is
+    sooner a mistake. Raises BadConfig for what cannot be pulled as the source file says, BadData for an answer that is
+    none, Retryable when the shop does not answer.
     """
     with _Collection(source, shop, settings) as collection:
         if dated := _DATED.get(shop.resource):
@@ -90,13 +91,14 @@ def pages_of_shop(
 
 
 def _new_pages(
-    collection: "_Collection", dated: _Dated, landed: Mapping[str, Path], settings: Settings
+    collection: "_Collection", dated: _Dated, landed: Mapping[str, Path | None], settings: Settings
 ) -> Iterator[Arrival]:
     folder = f"woocommerce/{collection.source.name}/"
     files = sorted((file for file in landed if file.startswith(folder)), reverse=True)
     newest, number = _told_by(files[0]) if files else (_NEVER, 0)
     after = newest - collection.shop.overlap - _SECOND if files else _NEVER
-    known = {row for file in files if _told_by(file)[0] > after for row in _landed_rows(landed[file], dated)}
+    copies = [landed[file] for file in files if _told_by(file)[0] > after]
+    known = {row for copy in copies if copy for row in _landed_rows(copy, dated)}
     offset = begun_again = 0
     last: Row | None = None
     while True:
@@ -172,6 +174,8 @@ def _whole(collection: "_Collection", settings: Settings) -> Iterator[Arrival]:
                 if rows:
                     yield Arrival.of(pulled, f"woocommerce/{collection.source.name}.json.gz")
                 return
+    except OSError as error:
+        raise Retryable(f"Source {collection.source.name}: {pulled} cannot be written: {error}") from error
     finally:
         pulled.unlink(missing_ok=True)
     raise collection.too_fast()
