@@ -4,7 +4,8 @@ import gzip
 import json
 import logging
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 import urllib3.util.retry
@@ -45,6 +46,7 @@ woocommerce: {connection: web, resource: customers, parameters: {role: all}}
 format: json
 columns: {customer_ref: id, email: email}
 """
+BERLIN = ZoneInfo("Europe/Berlin")
 NINE = datetime.fromisoformat("2026-01-05T09:00:00")  # all of the shop's times are without an offset
 
 
@@ -78,6 +80,7 @@ def order(number, modified=NINE, lines=1, status="completed"):
         "status": status,
         "date_created_gmt": "2026-01-05T08:00:00",
         "date_modified_gmt": modified.isoformat(),
+        "date_modified": modified.replace(tzinfo=UTC).astimezone(BERLIN).replace(tzinfo=None).isoformat(),
         "line_items": [{"id": number * 10 + i, "sku": f"s{i}", "quantity": 1, "price": 2} for i in range(lines)],
     }
 
@@ -195,6 +198,16 @@ def test_orders_that_change_while_they_are_paged_are_neither_missed_nor_old(shop
     assert len(server.asked) > 7
     assert staged(shop) == of_shop(server)
     assert Counter(staged(shop).values()) == {"completed": 491, "cancelled": 9}
+    assert pull(shop) == []
+
+
+@pytest.mark.parametrize("seconds", [7, 20, 47])
+def test_a_shop_that_sorts_by_local_time_hides_nothing_when_the_clocks_are_put_back(shop, server, seconds):
+    before = datetime.fromisoformat("2025-10-25T23:10:00")
+    server.sorts_locally = True
+    server.rows["orders"] = [order(number, before + timedelta(seconds=seconds * number)) for number in range(1, 501)]
+    pull(shop)
+    assert known(shop) == states(server)
     assert pull(shop) == []
 
 

@@ -45,6 +45,7 @@ _RETRY = Retry(
 )
 _HERE = ("localhost", "127.0.0.1", "::1")
 _SECOND = timedelta(seconds=1)
+_TURN = timedelta(hours=1)  # by which clocks are put back
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = "%Y-%m-%dT%H:%M:%S"  # without an offset: WordPress would turn one into the shop's own time
 _FILE_MOMENT = "%Y-%m-%dT%H%M%SZ"
@@ -101,6 +102,7 @@ def _new_pages(
     known = {row for copy in copies if copy for row in _landed_rows(copy, dated)}
     offset = begun_again = 0
     last: Row | None = None
+    turning = _NEVER
     while True:
         since = {dated.after: after.strftime(_MOMENT), "dates_are_gmt": "true"} if after > _NEVER else {}
         page = collection.page(offset=offset, orderby=dated.orderby, **since)
@@ -123,10 +125,15 @@ def _new_pages(
         if page.total <= offset + _ROWS:
             return
         known.update(rows)
-        if (upto := _newest(rows) - _SECOND) > after:  # the next one begins with all of the last second
+        upto = _newest(rows) - _SECOND  # the next one begins with all of the last second …
+        if _clock_turns(page.rows, dated):
+            turning = _newest(rows) + _TURN
+        if _newest(rows) <= turning:  # … and where posts are sorted by a local time that comes twice, with all of that
+            upto -= _TURN
+        if upto > after:
             after, offset = upto, 0
             known = {row for row in known if row[1] > after}
-        else:  # which is more than a page: with the last row of this one
+        else:  # which may be more than a page: with the last row of this one
             offset, last = offset + _ROWS - 1, rows[-1]
 
 
@@ -145,6 +152,11 @@ def _rows(rows: list[dict[str, Any]], dated: _Dated, where: str) -> list[Row]:
         return [(int(row["id"]), _moment(row[dated.field])) for row in rows]
     except (KeyError, TypeError, ValueError):
         raise BadData(f"{where}: a row has no id or {dated.field}, by which it is told from others.") from None
+
+
+def _clock_turns(rows: list[dict[str, Any]], dated: _Dated) -> bool:
+    local = dated.field.removesuffix("_gmt")
+    return len({_moment(row[dated.field]) - _moment(row[local]) for row in rows if row.get(local)}) > 1
 
 
 def _moment(written: str | None) -> datetime:
