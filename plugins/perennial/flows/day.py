@@ -29,8 +29,8 @@ def steps(run: Run, settings: Settings, *, publishes: bool = True) -> Iterator[S
     for campaign in campaigns.due(run, settings):
         yield f"queue {campaign}", partial(campaigns.queue, campaign, run, settings)
     if publishes:
-        yield "publish", partial(publish.publish, run, settings)
         yield "pseudonymise", partial(retention.pseudonymise, settings)
+        yield "publish", partial(publish.publish, run, settings)
     else:
         yield "marts", partial(rebuild.marts, run, settings)
     if run.origin.may_queue:
