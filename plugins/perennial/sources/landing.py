@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _MANIFEST = "manifest.jsonl"
 _CHUNK = 1 << 20
+_NOTED_TOGETHER = 50  # copies, as many as a kill makes be taken again
 
 
 def take(source: Source, settings: Settings) -> list[Landed]:
@@ -50,6 +51,7 @@ def take(source: Source, settings: Settings) -> list[Landed]:
         holder = {entry.sha256: entry.file for entry in newest.values() if entry.duplicate_of is None}
         landed_at = current_time(settings)
         taken: list[Landed] = []
+        noted = 0
         try:
             for arrival in _arrived(source, newest, settings):
                 before = newest.get(arrival.file)
@@ -80,8 +82,11 @@ def take(source: Source, settings: Settings) -> list[Landed]:
                 )
                 newest[arrival.file] = entry
                 taken.append(entry)
+                if len(taken) == noted + _NOTED_TOGETHER:
+                    _append(folder, taken[noted:])
+                    noted = len(taken)
         finally:
-            _append(folder, taken)
+            _append(folder, taken[noted:])
     return taken
 
 

@@ -7,6 +7,7 @@ import pytest
 from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import load_settings
 from perennial.sources import landed, landing, load_source, superseded_duplicates, take
+from perennial.sources.arrival import Arrival
 
 
 @pytest.fixture
@@ -142,3 +143,17 @@ def test_three_thousand_files_are_taken_quickly(settings, source):
     assert len(take(source, settings)) == 3000
     assert take(source, settings) == []
     assert len(landed("shop", settings)) == 3000
+
+
+def test_a_long_pull_is_noted_as_it_goes_so_that_a_kill_costs_little(settings, source, monkeypatch):
+    noted = []
+
+    def pages(*_):
+        for number in range(120):
+            noted.append(len(landed("shop", settings)))
+            yield Arrival.of(put(settings, f"{number}.csv", f"sku\n{number}\n".encode()), f"shop/{number}.csv")
+
+    monkeypatch.setattr(landing, "files_in_inbox", pages)
+    assert len(take(source, settings)) == 120
+    assert all(number - known <= 50 for number, known in enumerate(noted))
+    assert len(landed("shop", settings)) == 120
