@@ -57,9 +57,10 @@ def days_between(first: date, last: date) -> list[date]:
     return [first + timedelta(n) for n in range((last - first).days + 1)]
 
 
-def month_ends(first: date, last: date) -> list[date]:
-    """The last day of each month, and `last`."""
-    return [day for day in days_between(first, last) if (day + timedelta(1)).day == 1 or day == last]
+def quarter_ends(first: date, last: date) -> list[date]:
+    """The last day of each third month of the shop's year, which begins in December, and `last`."""
+    ends = (day for day in days_between(first, last) if (day + timedelta(1)).day == 1 and day.month % 3 == 2)
+    return sorted({*ends, last})
 
 
 def files_by_day(folder: Path) -> dict[date, Path]:
@@ -129,10 +130,10 @@ class Shop:
         return dict(zip(columns, map(sum, zip(*rows, strict=True)), strict=True))
 
 
-def live_by_month(
+def live_by_quarter(
     home: Path, files: dict[date, Path], until: date = LAST, new_settings: NewSettings = settings_of
 ) -> Shop:
-    """The year up to a day, loaded and run at the end of each month; `new_settings` as of Shop."""
+    """The year up to a day, loaded and run at the end of each quarter; `new_settings` as of Shop."""
     shop = Shop(home, files, new_settings)
-    shop.live_through(month_ends(FIRST, until))
+    shop.live_through(quarter_ends(FIRST, until))
     return shop

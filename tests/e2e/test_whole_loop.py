@@ -1,6 +1,5 @@
 """The whole product under the real scheduler: files in, decided e-mails and metric tables out, over several days."""
 
-import json
 import re
 import threading
 import time as clock
@@ -13,7 +12,7 @@ import pandas as pd
 import pytest
 import uvicorn
 
-from contents import copies, mails, messages
+from contents import copies, mails
 from homes import environment
 from perennial.demo import write_days
 from perennial.flows import demo, reading
@@ -67,6 +66,7 @@ def granted_by(settings, day):
     return set(newest.loc[newest["state"] == "granted", "customer"])
 
 
+@pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # a whole installation on servers: test_compose
 def test_three_days_from_files_to_mailbox_and_tables(scheduler, shop, site):
     unsubscribed = None
     for day in DAYS:
@@ -170,15 +170,3 @@ def check_mails(settings):
 
 def language(mail):
     return "zh" if re.search("[\u4e00-\u9fff]", mail["Subject"]) else "en"
-
-
-@pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # nothing of it hangs on the engine
-def test_a_backfill_of_the_same_days_queues_nothing(scheduler, shop):
-    settings = load_settings()
-    for day in DAYS[1:]:
-        write_days(settings, day, day)
-    assert set(scheduler.backfill(DAYS[0], DAYS[-1]).values()) == {3}
-    assert messages(load_settings()) == {}
-    assert not list(settings.mailbox_dir.glob("*.eml")) if settings.mailbox_dir.exists() else True
-    assert rows("select distinct day from marts.segment_daily order by day") == [{"day": day} for day in DAYS]
-    assert json.loads((settings.published_dir / "latest" / "manifest.json").read_text())["day"] == str(DAYS[-1])

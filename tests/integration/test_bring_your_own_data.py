@@ -65,6 +65,7 @@ def _small_people(path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(REAL.exists(), reason="the real file is there, and takes the same way")
 def test_the_commands_of_the_page_take_a_small_file_to_decisions(tmp_path):
     _small_sales(tmp_path / "sales.csv")
     _small_people(tmp_path / "people.csv")

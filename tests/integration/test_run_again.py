@@ -118,6 +118,7 @@ def test_rebuild_makes_the_same_warehouse(home):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("homes", ["duckdb"], indirect=True)  # nothing of it hangs on the engine
 def test_a_backfill_queues_nothing(shop, homes, tmp_path):
     settings = homes.copy(shop, tmp_path / "home")
     runs = runs_between(date(2026, 1, 26), date(2026, 1, 27), settings)

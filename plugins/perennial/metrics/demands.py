@@ -10,6 +10,8 @@ from perennial.metrics.words import plain
 OF_EVERY_SOURCE = {
     "fresh": "The newest row is as new as the source promises.",
     "volume": "About as many rows come as on the same weekday before.",
+    "mix": "Values come in about the shares of the same weekday before.",
+    "reference": "What a row refers to is known.",
     "batch": "What came together is fit to be loaded.",
     "framing": "Each record of a file is whole.",
     "missing_columns": "The files have every column that the mapping reads.",
