@@ -56,7 +56,7 @@ __all__ = ["land", "load", "source_names"]
 
 log = logging.getLogger(__name__)
 
-_BYTES_AT_ONCE = 1 << 28
+_BYTES_AT_ONCE = 1 << 27
 _PACKED = 8  # what a compressed byte may unpack to, for the limit above
 
 

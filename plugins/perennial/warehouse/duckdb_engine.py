@@ -51,6 +51,7 @@ class DuckDBWarehouse(Warehouse):
         except duckdb.IOException as error:
             raise Retryable(f"The warehouse {path} cannot be opened: {error}") from error
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set preserve_insertion_order = false")  # a table has none: written by all cores
         for macro in _MACROS:
             connection.execute(macro)
         return cls(connection)
