@@ -24,7 +24,9 @@ from perennial.foundation.settings import load_settings
 
 SCALES = {"small": (20_000,), "full": (100_000, 1_000_000)}
 HISTORIES = (6, 12, 24)  # months
-PARTS = ("people", "shop", "pandas", "postgres", "airflow")
+PARTS = ("intake", "people", "shop", "pandas", "postgres", "airflow")
+LINES = (1_000_000, 5_000_000, 20_000_000)  # of orders, taken in
+LINES_A_DAY = 30_000
 LINKS = 5_000_000  # of which people are made
 PANDAS_UP_TO = 200_000  # customers; pandas needs about 15 GB for a million
 
@@ -43,12 +45,14 @@ def main() -> None:
     with _folder(arguments.work) as work:  # what is measured is written at once: the whole takes an hour
         if "airflow" in arguments.only:
             page.write({"airflow": measure_airflow(work)}, machine, arguments.page)
+        if "intake" in arguments.only:
+            page.write({"intake": measure_intake(work)}, machine, arguments.page)
         if "people" in arguments.only:
             page.write({"people": measure_people(work)}, machine, arguments.page)
-        if set(arguments.only) - {"airflow", "people"}:
+        if set(arguments.only) - {"airflow", "intake", "people"}:
             for customers in arguments.customers or SCALES[arguments.scale]:
                 found = measure_shop(work, customers, arguments)
-                if set(arguments.only) - {"airflow", "people", "postgres"}:
+                if set(arguments.only) - {"airflow", "intake", "people", "postgres"}:
                     page.write({"shops": {customers: found}}, machine, arguments.page)
                 if "postgres" in arguments.only:
                     found["postgres"] = measure_postgres(work, customers, arguments)
@@ -122,6 +126,22 @@ def measure_pandas(home: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     folder = home / "parquet"
     step("export", home=home, day=day, folder=folder)
     return step("pandas", folder=folder, day=day)
+
+
+def measure_intake(work: Path) -> dict[int, dict[str, Any]]:
+    """Order lines as CSV, a year of them, until they are staged; the same files unchecked; one more day."""
+    home = work / "home-intake"
+    found = {}
+    for lines in LINES:
+        say(f"intake of {lines:,} order lines")
+        shutil.rmtree(home, ignore_errors=True)
+        step("order_lines", home=home, first=shop.END - timedelta(days=364), last=shop.END, lines=lines)
+        figures = step("intake", home=home, day=shop.END) | {"plain": step("read_plainly", home=home)}
+        day = shop.END + timedelta(days=1)
+        step("order_lines", home=home, first=day, last=day, lines=LINES_A_DAY)
+        found[lines] = figures | {"day": step("intake", home=home, day=day)}
+    shutil.rmtree(home)
+    return found
 
 
 def measure_people(work: Path) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def write(results: Results, machine: str, path: Path) -> None:
     for customers, found in results.get("postgres", {}).items():
         body = "\n".join([f"### {customers:,} customers in PostgreSQL", "", stamp, "", *_against_postgres(found)])
         text = _between(_with_markers(text, "servers", f"server-{customers}"), f"server-{customers}", body)
+    if "intake" in results:
+        text = _between(text, "intake", "\n".join([stamp, "", *_intake(results["intake"])]))
     if "people" in results:
         text = _between(text, "people", "\n".join([stamp, "", *_people(results["people"])]))
     if "airflow" in results:
@@ -103,6 +105,18 @@ def _shop(found: Results) -> Iterator[str]:
         yield (
             f"| `{table['table_name']}` | {table['how']} | {table['row_count']:,} | {table['seconds']:.2f} | "
             f"{first.get(table['table_name'], 0):.2f} |"
+        )
+
+
+def _intake(results: Results) -> Iterator[str]:
+    yield from _table(
+        "order lines", "seconds", "lines/s", "peak MB", "the same files unchecked, lines/s", "a day more, seconds"
+    )
+    for found in results.values():
+        plain = found["plain"]
+        yield (
+            f"| {found['rows']:,} | {found['seconds']:.1f} | {found['rows'] / found['seconds']:,.0f} | "
+            f"{found['peak_mb']:,.0f} | {plain['rows'] / plain['seconds']:,.0f} | {found['day']['seconds']:.1f} |"
         )
 
 

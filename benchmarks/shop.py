@@ -53,3 +53,34 @@ def bring(shop: Path, home: Path, first: date, last: date) -> int:
                     os.link(file, link)
                     files += 1
     return files
+
+
+def write_order_lines(home: Path, first: date, last: date, lines: int) -> None:
+    """About so many order lines in all, three an order, as the demo's web shop exports them: a CSV file a day."""
+    import duckdb
+
+    folder = home / "inbox" / "web_orders"
+    folder.mkdir(parents=True, exist_ok=True)
+    days = [first + timedelta(number) for number in range((last - first).days + 1)]
+    with duckdb.connect() as connection:
+        for day in days:
+            connection.execute(
+                f"""
+                copy (
+                    select '{day}-' || n // 3 as order_no, n % 3 + 1 as line,
+                        strftime(timestamp '{day}' + interval (n % 86400) second, '%Y-%m-%d %H:%M:%S') as created,
+                        'c' || person as customer_ref, 'c' || person || '@example.com' as email,
+                        'sku' || article as sku, 'Product number ' || article as product,
+                        ['tea', 'cups', 'books'][n % 3 + 1] as category, 1 + n % 4 as qty,
+                        cast(5 + article % 9000 / 100 as decimal(10, 2)) as price,
+                        case when n % 10 = 0 then 1.50 else 0 end as discount, 0.95 as tax, 0 as shipping,
+                        'EUR' as currency, case when n % 50 = 0 then 'cancelled' else 'completed' end as status,
+                        null as returns_order_no, case when n % 3 = 0 then 'app' else 'web' end as device,
+                        null as coupon, null as campaign
+                    from (
+                        select n, hash(n // 3, '{day}') % 200000 as person, hash(n) % 3000 as article
+                        from range({lines // len(days)}) as numbers(n)
+                    )
+                ) to '{folder / f"{day}.csv"}' (header)
+                """
+            )

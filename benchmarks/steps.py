@@ -52,6 +52,27 @@ def load(home: str, day: str) -> Figures:
     return clock.read() | {"rows": sum(of["landed"] for of in figures.values())}
 
 
+def order_lines(home: str, first: str, last: str, lines: int) -> Figures:
+    shop.write_order_lines(Path(home), date.fromisoformat(first), date.fromisoformat(last), lines)
+    return {}
+
+
+def intake(home: str, day: str) -> Figures:
+    """Files of order lines through the gate and into staging, in little memory; imports before the clock starts."""
+    import great_expectations  # noqa: F401
+
+    from perennial.flows.refresh import refresh
+
+    settings = _settings(home, day).model_copy(update={"memory_limit": "1GB"})
+    run = run_of(date.fromisoformat(day), settings)
+    clock = Clock()
+    ingest.land("web_orders", run, settings)
+    loaded = ingest.load(run, settings)["web_orders"]
+    refresh("staging", run, settings)
+    assert loaded["accepted"] == loaded["landed"]
+    return clock.read() | {"rows": loaded["landed"]}
+
+
 def read_plainly(home: str) -> Figures:
     """The reference for `load`: the same files into text columns of a DuckDB table, with no check at all."""
     import duckdb
@@ -253,6 +274,8 @@ STEPS = {
     for step in (
         generate,
         load,
+        order_lines,
+        intake,
         read_plainly,
         first_refresh,
         increment,
