@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -70,6 +71,7 @@ class Server:
 
     url: str
     pid: int
+    database: Callable[[], str]  # the URL of one more, empty database
 
     def memory(self) -> int:
         return memory_of(self.pid)
@@ -89,8 +91,54 @@ def postgres() -> Iterator[Server]:
     with running_server(dict(option.split("=") for option in options)) as server:
         url = server.database()
         with psycopg.connect(url) as connection:
-            backend = psutil.Process(connection.info.backend_pid)
-        yield Server(url, backend.ppid())
+            pid = psutil.Process(connection.info.backend_pid).ppid()  # while its backend is there
+        yield Server(url, pid, server.database)
+
+
+@dataclass(frozen=True)
+class MailSink:
+    """Postfix's smtp-sink, which takes every mail and forgets it, and smtp-source, which sends one mail many times."""
+
+    port: int
+    source: str
+
+    def beside_source(self, sample: Path, name: str, *, messages: int, **arguments: object) -> dict[str, Any]:
+        """Run a step, and smtp-source before and after it; `against_source` is the step's share of its speed."""
+        before = self._source(sample, min(messages, 10_000))
+        figures = step(name, messages=messages, **arguments)
+        both = (before + self._source(sample, min(messages, 10_000))) / 2
+        return figures | {"source_rate": both, "against_source": messages / figures["seconds"] / both}
+
+    def _source(self, sample: Path, messages: int) -> float:
+        """Mails a second over one connection, as ours has."""
+        options = [
+            "-d",
+            "-s",
+            "1",
+            "-m",
+            str(messages),
+            "-F",
+            str(sample),
+            "-f",
+            "a@shop.example",
+            "-t",
+            "b@mail.example",
+        ]
+        started = time.monotonic()
+        subprocess.run([self.source, *options, f"127.0.0.1:{self.port}"], check=True)
+        return messages / (time.monotonic() - started)
+
+
+@contextmanager
+def mail_sink(sink: str, source: str) -> Iterator[MailSink]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    user = ["-u", "nobody"] if os.getuid() == 0 else []
+    with subprocess.Popen([sink, *user, f"127.0.0.1:{port}", "100"]) as process:
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        yield MailSink(port, source)
+        process.terminate()
 
 
 def memory_of(pid: int) -> int:

@@ -34,10 +34,10 @@ HEADER = "order_no,line,date,sku,name,qty,price,status\n"
 class Shop:
     """A home with sources of its own, and short ways to put files in and look at tables."""
 
-    def __init__(self, home, warehouse=None):
-        """warehouse: its URL, where it is not a file below the home."""
+    def __init__(self, home, warehouse=None, ledger=None):
+        """warehouse, ledger: their URLs, where they are no files below the home."""
         self.home = home
-        self.warehouse = warehouse
+        self.databases = {"warehouse": warehouse, "ledger": ledger}
         self.include = home / "include"
         (self.include / "sources").mkdir(parents=True)
         shutil.copytree(load_settings().include / "expectations", self.include / "expectations")
@@ -45,7 +45,7 @@ class Shop:
         self.at("2026-02-01T09:30:00+01:00")
 
     def at(self, moment):
-        self.settings = load_settings(home=self.home, include=self.include, warehouse=self.warehouse, now=moment)
+        self.settings = load_settings(home=self.home, include=self.include, **self.databases, now=moment)
 
     def source(self, text, **changes):
         for before, after in changes.values():

@@ -1,7 +1,8 @@
 -- Which identifiers are named together in a row, and since when. One row per identity and identifier named with it.
 -- The identity is the strongest identifier of a row: a reference, else an e-mail, a phone, a device; it is named with
 -- itself. An e-mail is linked in its plain form, by the rules without tag and dots, so that its spellings meet there.
--- What looks like no address and no number links nothing. Their names say which they are to whoever may not see them: `ref:7` as it is, others hashed.
+-- What looks like no address and no number links nothing. Their names say which they are to whoever may not see them:
+-- `ref:7` as it is, others hashed.
 -- grain:   identity, linked
 -- refresh: replace_sightings
 -- keys:    sightings = identity, identifiers = linked
@@ -30,7 +31,7 @@ with mentions as (
     union all
     select identity, email, phone, loyalty_card, device_id, min(coalesce(signup_date, updated_date)) as first_day
     from staging.customers
-    where fate = 'current'
+    where fate = 'current' and identity is not null
     group by identity, email, phone, loyalty_card, device_id
 ),
 

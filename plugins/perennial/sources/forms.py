@@ -179,15 +179,19 @@ def _of_unknown_keys(source: Source) -> str:
 
 
 def _counted(values: str) -> str:
-    digits = "regexp_replace(value, '[0-9]', '9', 'g')"
+    """Values to forms, each distinct one once: regular expressions cost more than the rest together."""
     runs = r"regexp_replace(regexp_replace(value, '[0-9]+', '9', 'g'), '\pL+', 'a', 'g')"
     return f"""
-        select file, name, is_mapped,
-            case when is_moment then regexp_replace({digits}, '\\pL+', 'a', 'g')
-                else regexp_replace({runs}, '(9a|a9)[9a]*', 'x', 'g') end[:40] as form,
-            count(*) as rows,
-            min(regexp_replace({digits}, '\\pL', 'a', 'g'))[:40] as example
-        from ({values})
-        where value <> ''
-        group by all
+        select file, name, is_mapped, form, sum(rows)::bigint as rows,
+            regexp_replace(regexp_replace(min(value), '[0-9]', '9', 'g'), '\\pL', 'a', 'g')[:40] as example
+        from (
+            select file, name, is_mapped, value, count(*) as rows,
+                case when is_moment then
+                    regexp_replace(regexp_replace(value, '[0-9]', '9', 'g'), '\\pL+', 'a', 'g')
+                else regexp_replace({runs}, '(9a|a9)[9a]*', 'x', 'g') end[:40] as form
+            from ({values})
+            where value <> ''
+            group by file, name, is_mapped, is_moment, value
+        )
+        group by file, name, is_mapped, form
     """

@@ -16,12 +16,22 @@ _LONGEST_HEADER_LINES = 100
 
 @dataclass(frozen=True)
 class Readable:
-    """A landed file ready to be read: `number` within the batch, plain UTF-8 (or Parquet) at `path`."""
+    """
+    A landed file ready to be read: `number` within the batch, plain UTF-8 (or Parquet) at `path`.
+
+    `ended` is a copy of a CSV file that ends in a line of ours (see `reading.with_last_lines`).
+    """
 
     number: int
     name: str
     path: Path
     header: tuple[str, ...]
+    ended: Path | None = None
+
+    @property
+    def scanned(self) -> str:
+        """What DuckDB reads."""
+        return str(self.ended or self.path)
 
 
 def delimiter_of(source: Source) -> str:

@@ -85,10 +85,10 @@ def mapped_text(mapping: Mapping | None, header: tuple[str, ...]) -> str:
 
 
 def _trimmed(name: str) -> str:
-    # Trimming a set of characters is slow, as is comparing texts; few values need it.
+    # Trimming a set of characters is slow, as are comparing texts and right(); few values need it.
     wide = ", ".join(str(ord(space)) for space in _WIDE_SPACES)
-    ends = (f"unicode({name})", f"unicode(right({name}, 1))")
-    needs = " or ".join(f"{end} <= unicode(' ') or {end} in ({wide})" for end in ends)
+    ends = (f"unicode({name})", f"unicode(substr({name}, -1))")
+    needs = " or ".join(f"{end} not between 33 and 127 and ({end} <= 32 or {end} in ({wide}))" for end in ends)
     return f"case when {needs} then trim({name}, {_SPACES}) else {name} end"
 
 

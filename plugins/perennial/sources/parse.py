@@ -29,6 +29,7 @@ from perennial.sources.reading import (
     read_json_files,
     read_json_lines,
     read_parquet_file,
+    with_last_lines,
 )
 from perennial.sources.scratch import Scratch
 from perennial.sources.text import decompress, lines_of, plain_text
@@ -48,6 +49,8 @@ def parse(scratch: Scratch, source: Source, entries: Sequence[Landed], settings:
         except BadData as error:
             refused[entry] = str(error)
     files = [file for _, file in readable]
+    if source.format == "csv":
+        files = with_last_lines(scratch, files, delimiter_of(source))
     prepare(scratch, files)
     _register(scratch, [entry for entry, _ in readable])
     if source.format == "csv":

@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from operator import attrgetter
+from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +21,7 @@ from perennial.sources.text import lines_of
 log = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 50_000
+_LAST_LINE = uuid4().hex  # no file can hold it
 _NO_SUCH_CHARACTER = "\x1f"  # JSON forbids it in a line, so that a line is one field
 
 
@@ -40,12 +43,40 @@ def without_nul(text: str) -> str:
     return f"replace({text}, chr(0), '')"
 
 
+def with_last_lines(scratch: Scratch, files: Sequence[Readable], delimiter: str) -> list[Readable]:
+    """
+    The CSV files, those with quotes with a copy that ends in a line of ours; few files as they are.
+
+    More files than twice its threads DuckDB reads by one thread each, small ones several times faster, but then it
+    tells of no quote that is never closed, though it drops all that follows: our line is missing then.
+    """
+    [(few,)] = scratch.rows("select 2 * current_setting('threads')")
+    if len(files) <= few:
+        return list(files)
+    return [replace(file, ended=_with_last_line(file, delimiter, scratch.folder)) for file in files]
+
+
+def _with_last_line(file: Readable, delimiter: str, folder: Path) -> Path | None:
+    content = file.path.read_bytes()
+    if b'"' not in content:
+        return None
+    first = content.split(b"\n", 1)[0]
+    end = b"\n" if b"\r" not in first else b"\r\n" if first.endswith(b"\r") else b"\r"
+    ended = folder / f"{file.number}.ended"
+    with ended.open("wb") as writing:
+        writing.write(content)
+        if not content.endswith((b"\n", b"\r")):
+            writing.write(end)
+        writing.write((_LAST_LINE + delimiter * (len(file.header) - 1)).encode() + end)
+    return ended
+
+
 def prepare(scratch: Scratch, files: Sequence[Readable]) -> None:
     """Make what the readers below need. The files are numbered by their place."""
     scratch.connection.execute("create table unframed (__file integer, __row bigint, content text)")
     if files:
         # A row's file is kept as its number, which is its place in this type, and not as a path per row.
-        paths = ", ".join(literal(str(file.path)) for file in files)
+        paths = ", ".join(literal(file.scanned) for file in files)
         scratch.connection.execute(f"create type landed_path as enum ({paths})")
 
 
@@ -203,24 +234,12 @@ def read_parquet_file(scratch: Scratch, group: Group, file: Readable) -> None:
 
 def _read_together(scratch: Scratch, group: Group, files: Sequence[Readable], options: str) -> list[Readable]:
     """
-    Create the group's table from all files; returns those that must be read one by one instead.
-
-    More files than twice its threads DuckDB would read by one thread each, and then it tells of no quote that is never
-    closed, though it drops all that follows: so it is given as many at once.
-    """
-    _create(scratch, group)
-    [(at_once,)] = scratch.rows("select 2 * current_setting('threads')")
-    parts = [files[start : start + at_once] for start in range(0, len(files), at_once)]
-    return [file for part in parts for file in _read_part(scratch, group, part, options)]
-
-
-def _read_part(scratch: Scratch, group: Group, files: Sequence[Readable], options: str) -> list[Readable]:
-    """
-    Add files to the group's table in one scan; returns those of which nothing was added.
+    Create the group's table from all files in one scan; returns those of which nothing was added: read them one by one.
 
     DuckDB drops a row it cannot frame and, after a quote that is never closed, all that follow: so a file it rejects
-    anything of counts as unread.
+    anything of, or whose last line does not arrive, counts as unread.
     """
+    _create(scratch, group)
     names = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in group.header)
     blank = " and ".join(f"coalesce({quoted(name)}, '') = ''" for name in group.header)
     connection = scratch.connection
@@ -231,10 +250,13 @@ def _read_part(scratch: Scratch, group: Group, files: Sequence[Readable], option
             f"from read_csv($1, auto_detect = false, columns = {{{names}}}, nullstr = '', filename = '__path', "
             f"store_rejects = true, rejects_limit = 0, rejects_table = 'rejects_{group.table}', "
             f"rejects_scan = 'scans_{group.table}', {options}) where not ({blank})",
-            [[str(file.path) for file in files]],
+            [[file.scanned for file in files]],
         )
-    except duckdb.Error as error:
-        log.info("Reading %d file(s) record by record: %s", len(files), str(error).split("\n", 1)[0])
+    except duckdb.Error as error:  # of one of them
+        if len(files) > 1:
+            halves = files[: len(files) // 2], files[len(files) // 2 :]
+            return [file for half in halves for file in _read_together(scratch, group, half, options)]
+        log.info("Reading file %s record by record: %s", files[0].name, str(error).split("\n", 1)[0])
         return list(files)
     rejected = {
         str(path)
@@ -242,7 +264,11 @@ def _read_part(scratch: Scratch, group: Group, files: Sequence[Readable], option
             f"select distinct file_path from rejects_{group.table} join scans_{group.table} using (scan_id, file_id)"
         )
     }
-    again = [file for file in files if str(file.path) in rejected]
+    whole = set()
+    if any(file.ended for file in files):
+        last = f"delete from {group.table} where {quoted(group.header[0])} = $1 returning __file"
+        whole = {number for (number,) in scratch.rows(last, [_LAST_LINE])}
+    again = [file for file in files if file.scanned in rejected or (file.ended and file.number not in whole)]
     if again:
         numbers = ", ".join(str(file.number) for file in again)
         connection.execute(f"delete from {group.table} where __file in ({numbers})")
