@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 SCALE ?= small
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up test check bench lock clean
+.PHONY: help install run up hooks test check chaos bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,12 +27,15 @@ run: $(INSTALLED)  ## make a demo shop and run the day chain for its newest day 
 up: $(INSTALLED)  ## the same, and leave the Airflow UI and the unsubscribe pages open
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m perennial.orchestration.local up
 
+hooks: $(INSTALLED)  ## serve the public web app: links of mails, subscriptions, providers' webhooks
+	$(BIN)/python -m perennial.web
+
 check: $(INSTALLED)  ## the quick loop: lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q -n auto --dist loadscope -m "not slow" --ignore tests/integration --ignore tests/e2e
+	$(BIN)/python -m pytest -q -n auto --dist loadscope -m "not slow and not chaos" --ignore tests/integration --ignore tests/e2e
 
 test: $(INSTALLED)  ## everything that `check` does, and all the tests
 	$(BIN)/ruff format --check .
@@ -40,6 +43,9 @@ test: $(INSTALLED)  ## everything that `check` does, and all the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
+
+chaos: $(INSTALLED)  ## the long proofs: workers killed by the hundred; half an hour, and it prints its figures
+	$(BIN)/python -m pytest -m chaos --durations=0
 
 bench: $(INSTALLED)  ## measure, and write docs/benchmarks.md; SCALE=full for a million customers
 	$(BIN)/python benchmarks/bench.py --scale $(SCALE)

@@ -6,10 +6,11 @@ Measure on a quiet machine.
 """
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -18,16 +19,21 @@ from typing import Any
 
 import page
 import shop
-from processes import Server, local_stack, postgres, step
+from processes import Server, local_stack, mail_sink, postgres, step
 
 from perennial.foundation.settings import load_settings
 
 SCALES = {"small": (20_000,), "full": (100_000, 1_000_000)}
 HISTORIES = (6, 12, 24)  # months
-PARTS = ("intake", "people", "shop", "pandas", "postgres", "airflow")
+PARTS = ("airflow", "intake", "people", "planning", "webhooks", "delivery", "shop", "pandas", "postgres")
 LINES = (1_000_000, 5_000_000, 20_000_000)  # of orders, taken in
 LINES_A_DAY = 30_000
+MESSAGES, EVENTS_A_REQUEST = 10_000, (1, 50, 500)  # of which webhooks tell, five events each
 LINKS = 5_000_000  # of which people are made
+MAILS = (10_000, 100_000)
+PLAIN_MAILS = 3_000  # by the loop that one would write first
+PLANNED = (200_000, 1_000_000)  # people whom each of 20 campaigns considers
+CAMPAIGNS = 20
 PANDAS_UP_TO = 200_000  # customers; pandas needs about 15 GB for a million
 
 
@@ -43,21 +49,30 @@ def main() -> None:
     arguments = parser.parse_args()
     machine = page.machine()
     with _folder(arguments.work) as work:  # what is measured is written at once: the whole takes an hour
-        if "airflow" in arguments.only:
-            page.write({"airflow": measure_airflow(work)}, machine, arguments.page)
-        if "intake" in arguments.only:
-            page.write({"intake": measure_intake(work)}, machine, arguments.page)
-        if "people" in arguments.only:
-            page.write({"people": measure_people(work)}, machine, arguments.page)
-        if set(arguments.only) - {"airflow", "intake", "people"}:
+        for part, measure in _without_shop().items():
+            if part in arguments.only and (found := measure(work)):
+                page.write({part: found}, machine, arguments.page)
+        if set(arguments.only) - {*_without_shop()}:
             for customers in arguments.customers or SCALES[arguments.scale]:
                 found = measure_shop(work, customers, arguments)
-                if set(arguments.only) - {"airflow", "intake", "people", "postgres"}:
+                if set(arguments.only) - {*_without_shop(), "postgres"}:
                     page.write({"shops": {customers: found}}, machine, arguments.page)
                 if "postgres" in arguments.only:
                     found["postgres"] = measure_postgres(work, customers, arguments)
                     page.write({"postgres": {customers: found}}, machine, arguments.page)
     say(f"Written: {arguments.page}")
+
+
+def _without_shop() -> dict[str, Callable[[Path], Any]]:
+    """The parts that need no shop, in the order in which they are measured."""
+    return {
+        "airflow": measure_airflow,
+        "intake": measure_intake,
+        "people": measure_people,
+        "planning": measure_planning,
+        "webhooks": measure_webhooks,
+        "delivery": measure_delivery,
+    }
 
 
 def measure_shop(work: Path, customers: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -153,6 +168,61 @@ def measure_people(work: Path) -> dict[str, Any]:
         with started as server:
             found[engine] = step("people", server, home=home, day=shop.END, links=LINKS)
         shutil.rmtree(home, ignore_errors=True)  # in PostgreSQL there is none
+    return found
+
+
+def measure_webhooks(work: Path) -> list[dict[str, Any]]:
+    """What a provider tells, few and many events at once, until it is durable; on both ledgers."""
+    home = work / "home-webhooks"
+    found = []
+    for engine, started in {"SQLite": nullcontext(), "PostgreSQL": postgres()}.items():
+        with started as server:
+            for a_request in EVENTS_A_REQUEST:
+                say(f"webhooks of {a_request} events, ledger in {engine}")
+                shutil.rmtree(home, ignore_errors=True)
+                messages = MESSAGES if a_request > 1 else MESSAGES // 20
+                ledger = server.database() if server else None
+                figures = step("webhooks", home=home, ledger=ledger, messages=messages, a_request=a_request)
+                found.append({"engine": engine} | figures)
+    shutil.rmtree(home)
+    return found
+
+
+def measure_delivery(work: Path) -> dict[str, Any]:
+    """E-mails of win_back into Postfix's smtp-sink, on both ledgers, beside smtp-source and a plain loop."""
+    tools = [shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("smtp-sink", "smtp-source")]
+    if not all(tools):
+        say("delivery is skipped: smtp-sink and smtp-source come with Postfix (apt-get install postfix)")
+        return {}
+    sample, home = work / "mail.eml", work / "home-delivery"
+    step("sample_mail", path=sample)
+    found: dict[str, Any] = {"bytes": sample.stat().st_size, "ours": []}
+    with mail_sink(*tools) as sink:
+        say("mail by a plain loop")
+        found["plain"] = sink.beside_source(sample, "send_plainly", messages=PLAIN_MAILS, port=sink.port)
+        for engine, started in {"SQLite": nullcontext(), "PostgreSQL": postgres()}.items():
+            with started as server:
+                for mails in MAILS:
+                    say(f"{mails:,} mails, ledger in {engine}")
+                    shutil.rmtree(home, ignore_errors=True)
+                    ledger = server.database() if server else None
+                    arguments = {"home": home, "messages": mails, "ledger": ledger, "port": sink.port}
+                    step("fill_outbox", **arguments)
+                    figures = sink.beside_source(sample, "deliver_mail", **arguments)
+                    found["ours"].append(figures | {"engine": engine})
+    shutil.rmtree(home)
+    return found
+
+
+def measure_planning(work: Path) -> dict[int, Any]:
+    """One day's plan of 20 campaigns that each consider everybody."""
+    found = {}
+    for people in PLANNED:
+        home = work / "home-planning"
+        shutil.rmtree(home, ignore_errors=True)
+        say(f"{CAMPAIGNS} campaigns, {people:,} people")
+        found[people] = step("plan", home=home, day=shop.END, customers=people, campaigns=CAMPAIGNS)
+        shutil.rmtree(home)
     return found
 
 

@@ -47,8 +47,14 @@ def write(results: Results, machine: str, path: Path) -> None:
         text = _between(_with_markers(text, "servers", f"server-{customers}"), f"server-{customers}", body)
     if "intake" in results:
         text = _between(text, "intake", "\n".join([stamp, "", *_intake(results["intake"])]))
+    if "planning" in results:
+        text = _between(text, "planning", "\n".join([stamp, "", *_planning(results["planning"])]))
     if "people" in results:
         text = _between(text, "people", "\n".join([stamp, "", *_people(results["people"])]))
+    if "webhooks" in results:
+        text = _between(text, "webhooks", "\n".join([stamp, "", *_webhooks(results["webhooks"])]))
+    if "delivery" in results:
+        text = _between(text, "delivery", "\n".join([stamp, "", *_delivery(results["delivery"])]))
     if "airflow" in results:
         text = _between(text, "airflow", "\n".join([stamp, "", *_airflow(results["airflow"])]))
     path.write_text(text, encoding="utf-8")
@@ -128,6 +134,44 @@ def _people(results: Results) -> Iterator[str]:
         yield (
             f"| {engine} | {found['links']:,} | {found['people']:,} | {found['whole']:.1f} | {found['day']:.1f} | "
             f"{found['peak_mb']:,.0f} |"
+        )
+
+
+def _webhooks(results: list[Results]) -> Iterator[str]:
+    yield from _table(
+        "ledger", "events a request", "events", "events/s", "events per CPU second of the app", "copies, events/s"
+    )
+    for found in results:
+        new, copies, events = found["new"], found["copies"], found["events"]
+        yield (
+            f"| {found['engine']} | {found['a_request']} | {events:,} | {events / new['seconds']:,.0f} | "
+            f"{events / new['cpu_seconds']:,.0f} | {events / copies['seconds']:,.0f} |"
+        )
+
+
+def _delivery(results: Results) -> Iterator[str]:
+    plain = results["plain"]
+    yield f"A mail has {results['bytes']:,} bytes; `smtp-source` sent it in the same minutes, over one connection, too:"
+    yield ""
+    yield from _table("what", "mails", "mails/s", "of smtp-source", "times the plain loop", "CPU µs a mail", "peak MB")
+    for name, found in [
+        ("Jinja2, EmailMessage, smtplib in a loop", plain),
+        *((f"claim, render, MIME, SMTP, record; ledger in {found['engine']}", found) for found in results["ours"]),
+    ]:
+        times = found["against_source"] / plain["against_source"]
+        cpu = found["cpu_seconds"] / found["rows"] * 1e6
+        yield (
+            f"| {name} | {found['rows']:,} | {found['rows'] / found['seconds']:,.0f} | {found['against_source']:.2f} | "
+            f"{times:.1f} | {cpu:,.0f} | {found['peak_mb']:,.0f} |"
+        )
+
+
+def _planning(results: Results) -> Iterator[str]:
+    yield from _table("people", "candidates", "mails", "seconds", "CPU seconds", "candidates/s", "peak MB")
+    for people, found in results.items():
+        yield (
+            f"| {people:,} | {found['candidates']:,} | {found['sends']:,} | {found['seconds']:.1f} | "
+            f"{found['cpu_seconds']:.1f} | {found['candidates'] / found['seconds']:,.0f} | {found['peak_mb']:,.0f} |"
         )
 
 

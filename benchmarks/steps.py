@@ -8,6 +8,7 @@ are added to them.
 import json
 import logging
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import mail
 import shop
+import yaml
 
 from perennial.flows import ingest
 from perennial.flows.day import steps as day_steps
@@ -62,6 +65,7 @@ def intake(home: str, day: str) -> Figures:
     import great_expectations  # noqa: F401
 
     from perennial.flows.refresh import refresh
+    from perennial.flows.tables import open_tables
 
     settings = _settings(home, day).model_copy(update={"memory_limit": "1GB"})
     run = run_of(date.fromisoformat(day), settings)
@@ -69,8 +73,11 @@ def intake(home: str, day: str) -> Figures:
     ingest.land("web_orders", run, settings)
     loaded = ingest.load(run, settings)["web_orders"]
     refresh("staging", run, settings)
+    figures = clock.read() | {"rows": loaded["landed"]}
+    with open_tables(run, settings) as (_, materializer):
+        materializer.settle()  # no later table is made here: the day is done, and the next one adds to it
     assert loaded["accepted"] == loaded["landed"]
-    return clock.read() | {"rows": loaded["landed"]}
+    return figures
 
 
 def read_plainly(home: str) -> Figures:
@@ -124,7 +131,7 @@ def tables(home: str, day: str) -> Figures:
     from perennial.warehouse import open_warehouse
 
     settings = _settings(home, day)
-    models = all_models(run_of(date.fromisoformat(day), settings), settings)
+    models = all_models(settings)
     needed, waiting = set(), ["customers.rfm", "loyalty.balances", "marts.daily_kpis"]
     while waiting:
         table = waiting.pop()
@@ -167,7 +174,7 @@ def people(home: str, day: str, links: int) -> Figures:
         )
 
     with open_tables(run, settings) as (warehouse, materializer):
-        for table, rows in rule_tables(settings).items():
+        for table, rows in rule_tables(run, settings).items():
             materializer.load_rules(table, rows)
         warehouse.create(
             "core.links",
@@ -194,6 +201,69 @@ def people(home: str, day: str, links: int) -> Figures:
         found["day"] = build(materializer)
         assert warehouse.count("select count(distinct customer_id) from core.identities") < found["people"]
     return found
+
+
+def plan(home: str, day: str, customers: int, campaigns: int) -> Figures:
+    """
+    One plan of so many campaigns that each consider everybody: decided, frozen, written out.
+
+    Everybody has an address of their own, nine of ten have consented, half had a mail lately and every tenth had one of
+    the first campaign; one campaign in two has a holdout and two wordings.
+    """
+    from perennial.contracts import load_contracts
+    from perennial.flows import campaigns as flow
+    from perennial.flows.mirror import create_mirrors
+    from perennial.flows.raw_tables import create_raw_tables
+    from perennial.flows.tables import open_tables, rule_tables
+
+    settings = _with_campaigns(_settings(home, day), campaigns)
+    run = run_of(date.fromisoformat(day), settings)
+    people = f"select 'c' || n as customer_id, n from {_numbers(customers)}"
+    filled = {
+        "core.customers": "customer_id, customer_id || '@example.com' as email, 'en' as locale, 'DE' as country",
+        "customers.profile": "customer_id, 'en' as locale, 'DE' as country, 3 as orders, 12.5 as mean_gap_days",
+        "loyalty.tiers": "customer_id, 'seed' as tier",
+        "segments.by_customer": "customer_id, '' as segments",
+        "core.consents": "customer_id, 'email' as channel, 'all' as topic,"
+        " case when n % 10 = 0 then 'denied' else 'granted' end as state",
+        "ledger.messages": "'m' || n as message_id, 'offers' as topic, customer_id,"
+        " case when n % 20 = 0 then 'campaign00' else 'another' end as campaign,"
+        " address_hash(customer_id || '@example.com') as address_hash,"
+        f" date '{day}' - cast(n % 30 as integer) as send_day, 'promotional' as purpose, 'accepted' as state",
+    }
+    with open_tables(run, settings) as (warehouse, materializer):
+        create_raw_tables(warehouse, load_contracts(settings).values())
+        create_mirrors(warehouse)
+        for table, rows in rule_tables(run, settings).items():
+            materializer.load_rules(table, rows)
+        for model in materializer.models.values():
+            materializer.build(model)
+        for table, columns in filled.items():
+            half = " where n % 2 = 0" if table == "ledger.messages" else ""
+            warehouse.execute("drop table if exists given_rows")
+            warehouse.create_as("given_rows", f"select {columns} from ({people}) as people{half}", temporary=True)
+            warehouse.insert(table, "given_rows", warehouse.columns("given_rows"))
+    clock = Clock()
+    decided = flow.plan(run, settings)
+    return clock.read() | {
+        "candidates": sum(sum(counts.values()) for counts in decided.values()),
+        "sends": sum(counts.get("send", 0) for counts in decided.values()),
+    }
+
+
+def _with_campaigns(settings: Settings, count: int) -> Settings:
+    """An include folder beside the home, with copies of one campaign."""
+    include = settings.home / "include"
+    for number in range(count):
+        folder = include / "templates" / f"campaign{number:02}"
+        shutil.copytree(settings.files.whole("templates") / "win_back", folder)
+        told = yaml.safe_load((folder / "campaign.yaml").read_text())
+        told["audience"] = {"where": "orders > 0", "exclude": ["staff"]}
+        told["needs"] = []
+        told["priority"] = number + 1
+        told["experiment"]["holdout"] = f"{10 * (number % 2)}%"
+        (folder / "campaign.yaml").write_text(yaml.safe_dump(told, allow_unicode=True))
+    return settings.model_copy(update={"include": include})
 
 
 def _numbers(count: int, every: int = 1) -> str:
@@ -245,6 +315,38 @@ def pandas(folder: str, day: str) -> Figures:
     return used
 
 
+def fill_outbox(home: str, messages: int, ledger: str | None, port: int) -> Figures:
+    mail.fill(_mailing(home, ledger, port), messages)
+    return {}
+
+
+def sample_mail(path: str) -> Figures:
+    """One of the mails as a file, for smtp-source."""
+    Path(path).write_bytes(mail.sample().replace(b"\r\n", b"\n"))
+    return {}
+
+
+def deliver_mail(home: str, messages: int, ledger: str | None, port: int) -> Figures:
+    """The whole path: claim, render, MIME, SMTP, record."""
+    from perennial.flows.delivery import deliver
+
+    settings = _mailing(home, ledger, port)
+    clock = Clock()
+    assert deliver(settings) == {"accepted": messages}
+    return clock.read() | {"rows": messages}
+
+
+def send_plainly(messages: int, port: int) -> Figures:
+    """The reference: the loop that one would write first."""
+    clock = Clock()
+    mail.send_plainly(port, messages)
+    return clock.read() | {"rows": messages}
+
+
+def _mailing(home: str, ledger: str | None, port: int) -> Settings:
+    return load_settings(home=Path(home), ledger=ledger, delivery="smtp", smtp_port=port)
+
+
 def parse_dags() -> Figures:
     """Every DAG file once, in a process that has imported Airflow."""
     import airflow.sdk  # noqa: F401
@@ -265,6 +367,13 @@ def plain_day(home: str) -> Figures:
     return _run(settings, yesterday(settings).isoformat(), lambda _: True)
 
 
+def webhooks(home: str, ledger: str | None, messages: int, a_request: int) -> Figures:
+    """Events of a provider over HTTP, until each request is answered: durable by then."""
+    import hooks
+
+    return hooks.measure(Path(home), ledger, messages, a_request)
+
+
 def _settings(home: str, day: str) -> Settings:
     return shop.settings_of(Path(home), date.fromisoformat(day))
 
@@ -281,10 +390,16 @@ STEPS = {
         increment,
         tables,
         people,
+        plan,
         export,
         pandas,
+        fill_outbox,
+        sample_mail,
+        deliver_mail,
+        send_plainly,
         parse_dags,
         plain_day,
+        webhooks,
     )
 }
 

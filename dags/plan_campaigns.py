@@ -1,7 +1,7 @@
 """
 Decide who hears from us and why: profiles, segments and scores + the contact policy -> decisions -> outbox.
 
-**Reads:** `customers.profile`, `segments.membership`, `churn.scores`, `include/templates/*`, the ledger.
+**Reads:** `campaigns.audience`, `campaigns.occasions`, `include/templates/*`, `include/rules/*`, the ledger.
 **Writes:** one frozen decision for every customer considered, and, for a live run only, messages in the ledger.
 **If it fails:** nobody new is mailed; what is frozen stays as decided, what is queued is still delivered.
 **To rerun:** clear the failed task. A frozen campaign run is returned as it is; queueing twice adds nothing.

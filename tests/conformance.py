@@ -4,7 +4,6 @@ import duckdb
 
 from contents import compared
 from perennial.flows.tables import all_models
-from perennial.foundation.days import Origin, Run, yesterday
 from perennial.warehouse import open_warehouse
 
 TOLERANCE = 1e-9  # of doubles; relative above one, absolute below
@@ -29,7 +28,7 @@ def held(settings):
 
 def differences(expected, found, settings):
     """A line for each value in which `found` differs from `expected` (both of `held`); the first few of each table."""
-    models = all_models(Run(yesterday(settings), Origin.REPLAY), settings)
+    models = all_models(settings)
     lines = [f"{table}: is in one warehouse only" for table in sorted(set(expected) ^ set(found))]
     with duckdb.connect() as scratch:
         scratch.execute("set timezone = 'UTC'")

@@ -28,8 +28,8 @@ class Bench:
 
     def __init__(self, warehouses):
         self.empty = warehouses.empty
-        self.models = all_models(Run(DAY, Origin.DEMO), SETTINGS)
-        self.rule_books = rule_tables(SETTINGS)
+        self.models = all_models(SETTINGS)
+        self.rule_books = rule_tables(Run(DAY, Origin.DEMO), SETTINGS)
         self.columns = self._columns_of_all_tables()
 
     def build(self, table, day, given, touched=None) -> pa.Table:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,13 +25,21 @@ from perennial.foundation.settings import Settings, load_settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 demo_app = typer.Typer(no_args_is_help=True, help="A demo company to try everything on.")
 ledger_app = typer.Typer(no_args_is_help=True, help="The ledger: what we did, and what people told us.")
+messages_app = typer.Typer(no_args_is_help=True, help="E-mails of which nobody can tell whether they went out.")
 source_app = typer.Typer(no_args_is_help=True, help="Where data comes from.")
 campaigns_app = typer.Typer(no_args_is_help=True, help="What is sent to whom, and why.")
+suppressions_app = typer.Typer(no_args_is_help=True, help="What keeps mail from an address.")
+person_app = typer.Typer(no_args_is_help=True, help="The rights of one person: all that is held, and its end.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="Rows that were refused.")
+coupons_app = typer.Typer(no_args_is_help=True, help="Codes that mails bring along.")
 app.add_typer(source_app, name="source")
+app.add_typer(coupons_app, name="coupons")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(campaigns_app, name="campaigns")
+app.add_typer(suppressions_app, name="suppressions")
+app.add_typer(person_app, name="person")
 app.add_typer(demo_app, name="demo")
+app.add_typer(messages_app, name="messages")
 app.add_typer(ledger_app, name="ledger")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -190,6 +199,83 @@ def deliver(context: typer.Context) -> None:
 
 
 @app.command()
+def collect(context: typer.Context) -> None:
+    """Take in the bounces and complaints in the bounce mailbox, and what servers refused."""
+    from perennial.flows.reports import collect_reports
+
+    show_facts(collect_reports(context.obj))
+
+
+@app.command()
+def suppress(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="An e-mail address, or - for one a line from standard input.")],
+    by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")],
+    why: Annotated[str, typer.Option(help="Kept in the audit log: name nobody.")],
+    topic: Annotated[str, typer.Option(help="Nothing about this; default: nothing at all.")] = "",
+    days: Annotated[int | None, typer.Option(min=1, help="For so many days; default: for good.")] = None,
+) -> None:
+    """Send an address nothing more."""
+    from perennial.flows import suppressions
+
+    addresses = [line.strip() for line in sys.stdin if line.strip()] if address == "-" else [address]
+    show_facts(suppressions.suppress(addresses, context.obj, by=by, why=why, topic=topic, days=days))
+
+
+@suppressions_app.command("show")
+def suppressions_show(context: typer.Context, address: str) -> None:
+    """What keeps mail from an address, newest first."""
+    from perennial.flows import suppressions
+
+    if rows := suppressions.show(address, context.obj):
+        show_rows(rows, list(rows[0]))
+    else:
+        console.print("Nothing keeps mail from it.")
+
+
+@suppressions_app.command("lift")
+def suppressions_lift(
+    context: typer.Context,
+    address: str,
+    by: Annotated[str, typer.Option(help="Who decides this; kept in the audit log.")],
+    why: Annotated[str, typer.Option(help="Kept in the audit log: name nobody.")],
+) -> None:
+    """Send to an address again, unless the person unsubscribed or complained."""
+    from perennial.flows import suppressions
+
+    show_facts(suppressions.lift(address, context.obj, by=by, why=why))
+
+
+@person_app.command("export")
+def person_export(
+    context: typer.Context,
+    who: Annotated[str, typer.Argument(help="A customer number, also a former one, or an e-mail address.")],
+    into: Annotated[Path, typer.Option(help="A new folder.")],
+) -> None:
+    """Write all that is held about a person into a folder, as JSON, a file a table."""
+    from perennial.flows import persons
+
+    show_facts(persons.export(who, into, context.obj))
+
+
+@person_app.command("erase")
+def person_erase(
+    context: typer.Context,
+    who: Annotated[list[str], typer.Argument(help="Customer numbers, also former ones, or e-mail addresses.")],
+    by: Annotated[str, typer.Option(help="Who does this; kept in the audit log.")],
+    why: Annotated[str, typer.Option(help="Kept in the audit log: name nobody.")],
+) -> None:
+    """
+    Erase people from everything that is held, for good. Stopped, or told to wait, run it again.
+
+    The warehouse is made anew from what is left, once, which takes as long as `perennial rebuild`.
+    """
+    from perennial.flows import erasure
+
+    show_facts(erasure.erase(who, context.obj, by=by, why=why))
+
+
+@app.command()
 def migrate(context: typer.Context) -> None:
     """Raise the ledger to this version's schema; what it holds is kept. Needed after an update, on a server."""
     from perennial.ledger import migrate as migrate_ledger
@@ -316,6 +402,179 @@ def campaigns_allow(
     from perennial.flows.campaigns import allow_stale_data
 
     show_facts(allow_stale_data(campaign, send_day.date() if send_day else None, context.obj, by=by, why=why))
+
+
+BY = Annotated[str, typer.Option("--by", help="Who decides this; kept in the audit log.")]
+WHY = Annotated[str, typer.Option("--why", help="Why; kept in the audit log.")]
+SEND_DAY = Annotated[datetime, typer.Option(formats=DAY_FORMAT, help="The day its mails are for: 2026-02-01.")]
+CAMPAIGN = Annotated[str | None, typer.Argument(help="A campaign; none with --all.")]
+ALL = Annotated[bool, typer.Option("--all", help="All delivery, whatever the campaign.")]
+
+
+@campaigns_app.command("waiting")
+def campaigns_waiting(context: typer.Context) -> None:
+    """What waits for an approval: counts by reason against last time, and samples."""
+    from perennial.flows.approval import waiting
+
+    requests = waiting(context.obj)
+    for request in requests:
+        console.print(request.subject, style="bold", markup=False, soft_wrap=True)
+        console.print(request.body, markup=False, soft_wrap=True)
+    if not requests:
+        console.print("Nothing waits for an approval.")
+
+
+@campaigns_app.command("approve")
+def campaigns_approve(context: typer.Context, campaign: str, send_day: SEND_DAY, by: BY, why: WHY) -> None:
+    """Say yes to what a campaign would send: it is queued."""
+    from perennial.flows.approval import decide
+
+    show_facts(decide(campaign, send_day.date(), context.obj, approved=True, by=by, why=why))
+
+
+@campaigns_app.command("reject")
+def campaigns_reject(context: typer.Context, campaign: str, send_day: SEND_DAY, by: BY, why: WHY) -> None:
+    """Say no to what a campaign would send: nothing of it is ever queued."""
+    from perennial.flows.approval import decide
+
+    show_facts(decide(campaign, send_day.date(), context.obj, approved=False, by=by, why=why))
+
+
+@campaigns_app.command("pause")
+def campaigns_pause(
+    context: typer.Context, by: BY, why: WHY, campaign: CAMPAIGN = None, everything: ALL = False
+) -> None:
+    """Hand over nothing more, of one campaign or of all, until it is resumed. What a worker has in hand still goes."""
+    from perennial.flows.approval import pause
+
+    is_new = pause(_one_or_all(campaign, everything), context.obj, by=by, why=why)
+    console.print("Paused." if is_new else "It was paused already.")
+
+
+@campaigns_app.command("resume")
+def campaigns_resume(
+    context: typer.Context, by: BY, why: WHY, campaign: CAMPAIGN = None, everything: ALL = False
+) -> None:
+    """Go on with what was paused. What is more than three days late by then expires."""
+    from perennial.flows.approval import resume
+
+    was_paused = resume(_one_or_all(campaign, everything), context.obj, by=by, why=why)
+    console.print("Resumed." if was_paused else "It was not paused.")
+
+
+@campaigns_app.command("cancel")
+def campaigns_cancel(
+    context: typer.Context,
+    campaign: str,
+    by: BY,
+    why: WHY,
+    send_day: Annotated[datetime | None, typer.Option(formats=DAY_FORMAT, help="Default: all days.")] = None,
+) -> None:
+    """Call off what is left of a campaign, for good, also in the middle of sending."""
+    from perennial.flows.approval import cancel
+
+    show_facts(dict(cancel(campaign, send_day.date() if send_day else None, context.obj, by=by, why=why)))
+
+
+def _one_or_all(campaign: str | None, everything: bool) -> str | None:
+    if (campaign is None) is not everything:
+        raise typer.BadParameter("Name a campaign, or give --all.")
+    return campaign
+
+
+@campaigns_app.command("plan")
+def campaigns_plan(
+    context: typer.Context,
+    day: Annotated[
+        datetime | None, typer.Option(formats=DAY_FORMAT, help="A business day; default: yesterday.")
+    ] = None,
+) -> None:
+    """What a run of the day would decide, by the same rules, and what changed since last time. Nothing is decided."""
+    from perennial.flows.campaigns import preview
+
+    settings: Settings = context.obj
+    one = run_of(day.date() if day else yesterday(settings), settings)
+    console.print(f"For {one.send_day}:")
+    decided = preview(one, settings)
+    show_facts(decided if decided else {"campaigns": "none is due"})
+
+
+@campaigns_app.command("calendar")
+def campaigns_calendar(
+    context: typer.Context, days: Annotated[int, typer.Option(min=1, max=366, help="How many.")] = 30
+) -> None:
+    """What is due on the coming days, and for how many people as far as today's data tell."""
+    from perennial.flows.send_calendar import calendar
+
+    rows = calendar(days, context.obj)
+    if rows:
+        show_rows(rows, list(rows[0]))
+    else:
+        console.print(f"Nothing is due in the next {days} days that can be known today.")
+
+
+@coupons_app.command("load")
+def coupons_load(
+    context: typer.Context,
+    pool: Annotated[str, typer.Argument(help="As a campaign's `offer: {coupons: …}` names it.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="A code a line, or CSV with a column code.")
+    ],
+    by: Annotated[str, typer.Option(help="Who does this; kept in the audit log.")],
+) -> None:
+    """Add codes to a pool. Codes that are known already stay where they are."""
+    from perennial.flows.coupons import load
+
+    show_facts(load(pool, file, context.obj, by=by))
+
+
+@coupons_app.command("list")
+def coupons_list(context: typer.Context) -> None:
+    """How many codes are left in each pool."""
+    from perennial.ledger import open_ledger
+
+    with open_ledger(context.obj) as ledger:
+        show_facts(ledger.free_coupons() or {"pools": "none"})
+
+
+@messages_app.command("unknown")
+def messages_unknown(context: typer.Context) -> None:
+    """Messages that may have gone out, or not: docs/delivery.md says how to find out."""
+    from perennial.ledger import open_ledger
+
+    with open_ledger(context.obj) as ledger:
+        for row in ledger.unknown_messages():
+            handed = (
+                f"handed over {row['handed_at']:%Y-%m-%d %H:%M:%S} UTC" if row["handed_at"] else "not seen to leave"
+            )
+            why = row["reason"] or row["provider_reply"] or "no reason kept"
+            typer.echo(
+                f"{row['message_id']}  {row['campaign']}  {row['customer_id']}  {row['provider']}  {handed}: {why}"
+            )
+
+
+class Found(StrEnum):
+    """What a person may have found out about an unknown message."""
+
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUEUED = "queued"
+
+
+@messages_app.command("settle")
+def messages_settle(
+    context: typer.Context,
+    message_ids: Annotated[list[str], typer.Argument(help="Unknown messages; - reads their ids from standard input.")],
+    found: Annotated[Found, typer.Option("--as", help="queued sends it again: only with proof that it was not taken.")],
+    by: Annotated[str, typer.Option(help="Who found out; kept in the audit log.")],
+    why: Annotated[str, typer.Option(help="How; kept in the audit log.")],
+) -> None:
+    """Say what became of messages that nobody can tell of."""
+    from perennial.flows.delivery import settle_by_hand
+
+    ids = sys.stdin.read().split() if message_ids == ["-"] else message_ids
+    typer.echo(f"{settle_by_hand(ids, found.value, context.obj, by=by, why=why)} messages settled as {found.value}.")
 
 
 @ledger_app.command("reconcile")

@@ -9,7 +9,7 @@ from subprocess import run
 import pytest
 
 from perennial.foundation.settings import REPOSITORY, load_settings
-from perennial.orchestration.chain import DAY_CHAIN, DELIVERY
+from perennial.orchestration.chain import APPROVAL, DAY_CHAIN, DELIVERY
 from perennial.orchestration.failures import record_failure
 from perennial.orchestration.pools import pools
 
@@ -34,7 +34,7 @@ def dag(request, dags):
 
 def test_one_file_holds_one_dag_of_its_name(dags):
     assert sorted(dags) == [file.stem for file in FILES]
-    assert {*DAY_CHAIN, DELIVERY} <= set(dags)
+    assert {*DAY_CHAIN, DELIVERY, APPROVAL} <= set(dags)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -91,7 +91,7 @@ def test_a_task_after_a_mapped_one_also_runs_when_there_was_nothing_to_map(dag):
 
 
 def test_the_chain_follows_from_the_assets_alone(dags):
-    """Each DAG of the chain updates one asset, and the next one waits for that asset and nothing else."""
+    """Each DAG updates one asset, and the next one waits for it and nothing else; approval is a branch that ends."""
     produced = {
         dag.dag_id: [asset.name for task in dag.tasks for asset in task.outlets]
         for dag in dags.values()
@@ -102,6 +102,8 @@ def test_the_chain_follows_from_the_assets_alone(dags):
         for dag in dags.values()
         if getattr(dag.timetable, "asset_condition", None)
     }
+    assert awaited.pop(APPROVAL) == produced["plan_campaigns"]
+    assert APPROVAL not in produced
     chain = ["ingest_sources"]
     while following := [name for name, assets in awaited.items() if assets == produced[chain[-1]]]:
         assert len(following) == 1

@@ -10,7 +10,7 @@ from perennial.foundation.days import Origin
 from perennial.foundation.errors import BadData, Retryable
 from perennial.foundation.settings import load_settings
 from perennial.orchestration import DAG_DEFAULTS
-from perennial.orchestration.chain import DAY_CHAIN, ChainFailed
+from perennial.orchestration.chain import APPROVAL, DAY_CHAIN, ChainFailed
 from perennial.orchestration.failures import read_failures
 
 DAY = date(2026, 1, 31)
@@ -34,6 +34,7 @@ class Flows:
             "refresh": {"SCHEMAS": SCHEMAS, "refresh": self.mapped("refresh")},
             "churn": {"score": self.plain("score")},
             "campaigns": {"plan": self.plain("plan"), "due": lambda *_: self.due, "queue": self.mapped("queue")},
+            "approval": {"waiting": lambda *_: []},
             "publish": {"publish": self.plain("publish")},
             "retention": {"pseudonymise": lambda _: {"files": 0}},
             "delivery": {"deliver": lambda _: {"accepted": 2}},
@@ -117,7 +118,7 @@ def test_days_follow_each_other_and_a_day_can_be_run_again(scheduler, flows):
 
 
 def test_a_backfill_runs_every_day_and_no_task_of_it_may_send(scheduler, flows):
-    assert scheduler.backfill(date(2026, 1, 29), DAY) == dict.fromkeys(DAY_CHAIN, 3)
+    assert scheduler.backfill(date(2026, 1, 29), DAY) == dict.fromkeys([*DAY_CHAIN, APPROVAL], 3)
     assert sorted(flows.days("publish")) == [date(2026, 1, 29), date(2026, 1, 30), DAY]
     assert flows.origins() == {Origin.BACKFILL}
 
@@ -147,4 +148,4 @@ def test_a_retryable_error_is_tried_again(impatient, scheduler, flows):
 
 
 def test_delivery_belongs_to_no_day(scheduler, flows):
-    assert scheduler.deliver() == {"deliver_messages.deliver": {"accepted": 2}}
+    assert scheduler.deliver() == {"deliver_messages.deliver[1]": {"accepted": 2}}

@@ -7,21 +7,25 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from smtp_servers import DROP, smtp_server
+from typer.testing import CliRunner
 
 from outbox import CAMPAIGN, DAY, context_of, fill, freeze, later, new_message, settings_in
+from perennial.cli import app
 from perennial.delivery.journal import Journal
 from perennial.delivery.mailbox import held_messages
 from perennial.delivery.tokens import signing_secret, unseal
+from perennial.flows import delivery as delivery_flow
 from perennial.flows.delivery import LEASE, deliver, reconcile
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig, Permanent, Retryable
-from perennial.ledger import address_hash, open_ledger
+from perennial.ledger import address_hash, open_ledger, store
 
 
 def _mails(settings):
@@ -168,6 +172,30 @@ def test_two_deliveries_at_once_share_nothing(filled):
     assert len(held_messages(settings.mailbox_dir)) == 700
 
 
+def test_a_limit_a_minute_holds_over_all_workers_and_under_a_clock_that_stands_still(filled):
+    settings = filled(20, delivery_per_minute=8)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: deliver(settings), range(3)))
+    assert len(_mails(settings)) == 8
+    assert deliver(later(settings, minutes=1)) == {"accepted": 16, "queued": 4}
+
+
+def test_more_than_a_minute_may_take_goes_out_in_the_next_ones(filled, monkeypatch):
+    settings = filled(7, delivery_per_minute=3)
+    clock = [settings.now + timedelta(seconds=10)]  # past half a minute: 9:30:10
+    for room in (delivery_flow, store):
+        monkeypatch.setattr(room, "current_time", lambda _: clock[0])
+    waited = []
+
+    def go_by(seconds):
+        waited.append(seconds)
+        clock[0] += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(delivery_flow, "sleep", go_by)
+    assert deliver(settings.model_copy(update={"now": None})) == {"accepted": 7}
+    assert waited == [50, 60]
+
+
 def test_the_claim_of_a_living_worker_is_left_alone_until_it_expires_and_is_unknown_then(filled):
     settings = filled(2)
     with Journal(settings.ledger_dir / "journal", "alive"), open_ledger(settings) as ledger:
@@ -197,6 +225,33 @@ def test_an_old_ledger_put_back_sends_nothing_until_it_is_reconciled_and_nothing
     assert reconcile(settings, by="a person") == {"accepted": 5, "unknown": 0, "remembered": 0}
     assert deliver(settings) == {"accepted": 5}
     assert len(_mails(settings)) == 5
+
+
+def test_a_person_says_what_became_of_unknown_messages(live_by_smtp, monkeypatch):
+    with smtp_server(lambda step, number: DROP if step == "DOT" and number < 3 else None) as server:
+        settings = live_by_smtp(4, server.port)
+        assert deliver(settings) == {"accepted": 2, "unknown": 2}
+        with open_ledger(settings) as ledger:
+            one, two = ledger.unknown("smtp")
+        for name in settings.model_fields_set:
+            if getattr(settings, name) is not None:
+                monkeypatch.setenv(f"PERENNIAL_{name.upper()}", str(getattr(settings, name)))
+
+        def perennial(*words, **options):
+            return CliRunner().invoke(app, ["messages", *words], **options)
+
+        listed = perennial("unknown").output.splitlines()
+        assert sorted(line[:36] for line in listed) == sorted((one, two))
+        assert all("handed over 2026-02-01 08:30:00 UTC: after the dot" in line for line in listed)
+        assert not any("mail.example" in line for line in listed)
+        said = ["--by", "me", "--why", "the relay's log"]
+        assert perennial("settle", "-", "--as", "accepted", *said, input=f"{one}\n").exit_code == 0
+        refused = perennial("settle", one, two, "--as", "queued", *said).exception
+        assert f"Not unknown: {one}" in str(refused)
+        assert deliver(settings) == {"accepted": 3, "unknown": 1}
+        assert perennial("settle", two, "--as", "queued", *said).output == "1 messages settled as queued.\n"
+        assert deliver(settings) == {"accepted": 4}
+    assert len(server.taken) == 3
 
 
 _WORKER = """

@@ -8,6 +8,7 @@ from command import INCLUDE
 from mutations import documents
 
 from perennial.campaigns.contact_policy import load_contact_policy
+from perennial.campaigns.topics import load_topics
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import load_contract
 from perennial.contracts.staging import staging_sql
@@ -31,6 +32,7 @@ READERS = {
     "rules/loyalty": lambda _, settings: load_loyalty_rules(settings).tables(),
     "rules/metrics": lambda _, settings: load_metric_rules(settings),
     "rules/rfm": lambda _, settings: load_rfm_map(settings).rows(),
+    "rules/topics": lambda _, settings: load_topics(settings),
     "rules/segments": lambda _, settings: load_segments(settings),
 }
 FILES = sorted(

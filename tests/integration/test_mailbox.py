@@ -9,12 +9,13 @@ import pytest
 from outbox import settings_in
 from perennial.delivery import mailbox as room
 from perennial.delivery.mailbox import MailboxProvider, MailboxServer
-from perennial.delivery.provider import Letter, Verdict
+from perennial.delivery.provider import Verdict
+from perennial.delivery.smtp import SmtpLetter
 
 
 def _letter(message_id):
-    content = f"X-Perennial-Message: {message_id}\r\nSubject: hello\r\n\r\n.\r\n..\r\nbody\r\n".encode()
-    return Letter(message_id, "hello@shop.example", "ada@mail.example", content)
+    content = f"X-Perennial-Message: {message_id}\r\nSubject: hello\r\n\r\nbody\r\n".encode()
+    return SmtpLetter(message_id, "hello@shop.example", "ada@mail.example", content)
 
 
 def test_every_mail_received_is_a_file_of_its_own_even_a_copy(tmp_path):
@@ -29,6 +30,17 @@ def test_every_mail_received_is_a_file_of_its_own_even_a_copy(tmp_path):
     assert names == sorted(f"20260201T083000.000000Z_{stem}.eml" for stem in (one, f"{one}_2", two))
     content = (settings.mailbox_dir / f"20260201T083000.000000Z_{two}.eml").read_bytes()
     assert content == _letter(two).content
+
+
+def test_what_a_gateway_put_below_the_folder_is_still_held(tmp_path):
+    settings = settings_in(tmp_path)
+    message_id = str(uuid4())
+    with MailboxProvider(settings) as provider:
+        list(provider.send([_letter(message_id)], lambda _: None))
+        (path,) = settings.mailbox_dir.iterdir()
+        (settings.mailbox_dir / "sent").mkdir()
+        path.rename(settings.mailbox_dir / "sent" / path.name)
+        assert provider.lookup({message_id}) == {message_id}
 
 
 def test_a_mailbox_that_cannot_be_written_takes_nothing_and_says_so(tmp_path, monkeypatch):

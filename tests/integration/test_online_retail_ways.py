@@ -29,7 +29,6 @@ from online_retail import (
 from perennial.flows import rebuild
 from perennial.flows.reading import published_folder
 from perennial.flows.tables import all_models
-from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig
 
 pytestmark = [
@@ -85,7 +84,7 @@ def test_by_quarter_and_by_day_give_the_tables_of_all_at_once(at_once, by_quarte
     assert state(by_quarter.on(LAST)) == expected
     assert state(by_day.shop.on(LAST)) == expected
     assert by_quarter.accounts() == by_day.shop.accounts() == at_once.accounts()
-    models = all_models(Run(LAST, Origin.REPLAY), at_once.on(LAST))
+    models = all_models(at_once.on(LAST))
     assert {name for name, model in models.items() if model.refresh == "history"} == HISTORIES
 
 
@@ -226,7 +225,7 @@ def test_a_day_that_comes_late_restates_only_what_it_touches(by_day, tmp_path):
         "customers.purchases",
         "marts.daily_kpis",
     } <= changed
-    models = all_models(Run(ARRIVED, Origin.REPLAY), shop.on(ARRIVED))
+    models = all_models(shop.on(ARRIVED))
     hows = {"rebuild": "rebuilt", "history": "history"}
     assert sorted(replaced) == sorted((name, hows.get(model.refresh, "replaced")) for name, model in models.items())
 

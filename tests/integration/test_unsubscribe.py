@@ -1,19 +1,13 @@
 """Unsubscribing over real HTTP."""
 
-import threading
-import time
-from contextlib import closing
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
-
 import pytest
-import uvicorn
+from website import call as _call
+from website import recorded, served
 
 from outbox import fill, settings_in
 from perennial.delivery.tokens import seal, signing_secret
 from perennial.ledger import open_ledger
-from perennial.web.app import MAX_BODY, create_app
+from perennial.web.choices import MAX_BODY
 
 
 @pytest.fixture
@@ -26,14 +20,8 @@ def settings(tmp_path, ledger_url):
 
 @pytest.fixture
 def site(settings):
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(10)
+    with served(settings) as address:
+        yield address
 
 
 def _token(settings, customer="c0"):
@@ -42,24 +30,9 @@ def _token(settings, customer="c0"):
     return seal(message["message_id"], signing_secret(settings))
 
 
-def _call(url, body=None, **headers):
-    assert urlsplit(url).hostname == "127.0.0.1"
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = Request(url, data=body, headers=named)  # noqa: S310
-    try:
-        with urlopen(request, timeout=10) as response:  # noqa: S310
-            return response.status, response.read().decode(), response.headers
-    except HTTPError as error:
-        with closing(error):
-            return error.code, error.read().decode(), error.headers
-
-
 def _recorded(settings):
     with open_ledger(settings) as ledger:
-        return {
-            table: [row for batch in ledger.changes(table, None) for row in batch]
-            for table in ("suppressions", "consents", "message_events")
-        }
+        return recorded(ledger, "suppressions", "consents", "message_events")
 
 
 def test_looking_changes_nothing(site, settings):

@@ -89,6 +89,7 @@ YAML = {  # file -> the check that reads it, and a value of a wrong type: (befor
         "(got 'a year')",
     ),
     "rules/intake.yaml": ("rule books", "weeks: 8", "weeks: many", "field usual.weeks: ", "(got 'many')"),
+    "rules/topics.yaml": ("topics", "zh-CN: 优惠", "zh: 优惠", "unknown field topics.offers.zh ", "优惠"),
     "rules/identity.yaml": ("rule books", "phone: 5", "phone: few", "field at_most.phone: ", "(got 'few')"),
     "rules/churn.yaml": ("rule books", "high_at: 3.0", "high_at: much", "field high_at: ", "(got 'much')"),
     "rules/rfm.yaml": ("rule books", "Lost: [111,", "Lost: [lost,", "field segments.Lost.0: ", "(got 'lost')"),
@@ -106,6 +107,21 @@ YAML = {  # file -> the check that reads it, and a value of a wrong type: (befor
         "field min_gap_days: ",
         "(got 'two')",
     ),
+    "rules/festivals.yaml": (
+        "campaigns",
+        'Qixi: {lunar: "07-07"}',
+        'Qixi: {lunar: "7-7"}',
+        "field festivals.Qixi.lunar: ",
+        "(got '7-7')",
+    ),
+    "rules/laws.yaml": (
+        "rule books",
+        "consent: opt_out",
+        "consent: no",
+        "field laws.can_spam.consent: ",
+        "(got False)",
+    ),
+    "rules/seeds.yaml": ("campaigns", "seeds: []", "seeds: [{address: me}]", "field seeds.0.address: ", "(got 'me')"),
     "templates/win_back/campaign.yaml": ("campaigns", "priority: 40", "priority: high", "field priority: ", "'high'"),
 }
 
@@ -148,6 +164,8 @@ def test_an_unknown_key_is_named_with_its_file_and_value(include, file):
         ("rules/loyalty.yaml", "tier: leaf,", "tier: leaf, title: Leaf,", "tiers.1.title (value 'Leaf')"),
         ("rules/loyalty.yaml", "points: 20,", "points: 20, until: 2027,", "earning.2.until (value 2027)"),
         ("rules/contact_policy.yaml", "at_most: 3,", "at_most: 3, at_least: 1,", "promotional.at_least (value 1)"),
+        ("rules/contact_policy.yaml", "after: 5,", "after: 5, at_most: 1,", "soft_bounces.at_most (value 1)"),
+        ("rules/contact_policy.yaml", "hold_days: 30", "hold_day: 30", "detractors.hold_day (value 30)"),
         (
             "templates/win_back/campaign.yaml",
             "{name: a}",

@@ -59,11 +59,15 @@ select
     tiers.points_to_next_tier,
     tier_changes.from_tier as previous_tier,
     coalesce(tier_changes.change, '') as tier_change,
-    coalesce(balances.points_balance, 0) as points_balance,
+    case
+        when date_diff('day', balances.last_entry_day, $day) >= books.expires_after_days then 0
+        else coalesce(balances.points_balance, 0)
+    end as points_balance,
     coalesce(scores.churn_risk, 'low') as churn_risk,
     scores.churn_probability,
     memberships.segments
 from customers.profile as profile
+cross join rules.loyalty as books
 inner join loyalty.tiers as tiers on profile.customer_id = tiers.customer_id
 left join tier_changes on profile.customer_id = tier_changes.customer_id
 left join loyalty.balances as balances on profile.customer_id = balances.customer_id

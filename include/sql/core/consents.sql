@@ -1,5 +1,6 @@
 -- What each person last said about being contacted, by channel and topic. One row per customer, channel and topic.
--- What people told us directly belongs to the address and to the person, so it follows to a new address.
+-- What people told us directly belongs to the address and to the person, so it follows to a new address. (What files say is
+-- in the ledger too, for delivery's last look; here it comes from `staging`.)
 -- Who was several customers before has several last words, one for each reference: the strictest holds.
 -- A topic of its own is needed: a consent without a topic counts for the topic `all`. Where two statements carry the same
 -- moment, the denial holds.
@@ -11,10 +12,12 @@ with told_by as (
     select told.content_hash, customers.customer_id
     from ledger.consents as told
     inner join core.customers as customers on told.address_hash = address_hash(customers.email)
+    where told.source is null
     union
     select told.content_hash, identities.customer_id
     from ledger.consents as told
     inner join core.identities as identities on told.customer_ref = identities.known_as
+    where told.source is null
 ),
 
 stated as (

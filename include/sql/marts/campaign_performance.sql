@@ -7,7 +7,7 @@
 -- pii:     none
 
 with decisions as (
-    select campaign, send_day, customer_id, variant, arm, reason
+    select campaign, send_day, customer_id, variant, arm, reason, coalesce(people, 1) as people
     from campaigns.decisions
 ),
 
@@ -15,7 +15,7 @@ facts as (
     select
         message_id,
         max(case when kind = 'delivered' then 1 else 0 end) as reported_delivered,
-        max(case when kind = 'bounced' then 1 else 0 end) as bounced,
+        max(case when kind in ('bounced', 'soft_bounced') then 1 else 0 end) as bounced,
         max(case when kind = 'opened' and not machine then 1 else 0 end) as opened,
         max(case when kind = 'opened' and machine then 1 else 0 end) as opened_machine,
         max(case when kind = 'clicked' and not machine then 1 else 0 end) as clicked,
@@ -42,7 +42,7 @@ messages as (
             when messages.state = 'unknown' and coalesce(messages.handed_date, messages.send_day) <= $day then 1
             else 0
         end as unknown,
-        coalesce(facts.bounced, 0) as bounced,
+        case when messages.state <> 'failed' then coalesce(facts.bounced, 0) else 0 end as bounced,
         coalesce(facts.opened, 0) as opened,
         coalesce(facts.opened_machine, 0) as opened_machine,
         coalesce(facts.clicked, 0) as clicked,
@@ -87,8 +87,8 @@ select
     decisions.send_day,  -- day on which the mails go out
     decisions.variant,  -- wording that the person is assigned to
     decisions.arm,  -- treated or holdout
-    count(*) as considered,  -- candidates, each with one decision (count)
-    count(*) filter (where decisions.reason <> 'send') as held,  -- decisions not to send, for any reason (count)
+    cast(sum(decisions.people) as bigint) as considered,  -- candidates, each with one decision (count)
+    cast(sum(case when decisions.reason <> 'send' then decisions.people else 0 end) as bigint) as held,  -- decisions not to send, for any reason (count)
     cast(coalesce(sum(messages.sent), 0) as bigint) as sent,  -- messages handed to a provider (count)
     cast(coalesce(sum(messages.accepted), 0) as bigint) as accepted,  -- messages the provider took (count)
     cast(coalesce(sum(messages.delivered), 0) as bigint) as delivered,  -- accepted and not bounced for 3 days; inferred (count)

@@ -36,7 +36,7 @@ buyers as (
 sent as (
     select handed_date as day, count(*) as messages
     from ledger.messages
-    where handed_date is not null
+    where handed_date is not null and coalesce(arm, '') <> 'seed'
     group by handed_date
 )
 

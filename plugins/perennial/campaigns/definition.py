@@ -11,16 +11,16 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from babel import Locale, UnknownLocaleError
-from croniter import CroniterBadDateError, croniter
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from perennial.campaigns.festivals import FestivalBook, load_festivals
 from perennial.campaigns.fields import AtMost, SendAt, Share
+from perennial.campaigns.triggers import Trigger
 from perennial.foundation.documents import Document, read_document
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -51,32 +51,11 @@ def _known_locale(name: str) -> str:
     return name
 
 
-def _cron(expression: str) -> str:
-    if len(expression.split()) != 5:
-        raise ValueError("a schedule has 5 fields: minute hour day-of-month month day-of-week")
-    try:
-        _first_after(expression, datetime(2026, 1, 1))  # noqa: DTZ001 - a calendar day, in no zone
-    except CroniterBadDateError as error:
-        raise ValueError("this schedule never comes") from error
-    return expression
-
-
-def _first_after(expression: str, moment: datetime) -> date:
-    found: datetime = croniter(expression, moment).get_next(datetime)
-    return found.date()
-
-
 class Audience(Document):
     """Everyone for whom `where` is true and who is in none of the segments of `exclude`."""
 
-    where: str
+    where: str = Field(default="true", description="Default: everyone that the trigger names.")
     exclude: tuple[str, ...] = ()
-
-
-class Trigger(Document):
-    schedule: Annotated[str, AfterValidator(_cron)] = Field(
-        description="Cron. Its day part says on which days the campaign is due; the time of day is `send_at`."
-    )
 
 
 class Variant(Document):
@@ -108,6 +87,21 @@ class Goal(Document):
     within_days: int = Field(ge=1, le=90)
 
 
+class Above(Document):
+    """More mails than this at once need a yes."""
+
+    above: int = Field(ge=0, description="Mails of one send day.")
+
+
+class Offer(Document):
+    """What a mail brings along."""
+
+    coupons: str = Field(pattern=_NAME, description="A pool of codes: each mail takes one, and nobody has the same.")
+
+
+UtmTag = Literal["source", "medium", "campaign", "content"]
+
+
 class CampaignFile(Document):
     """What `campaign.yaml` says."""
 
@@ -122,12 +116,20 @@ class CampaignFile(Document):
     )
     trigger: Trigger
     repeat: AtMost
-    send_at: SendAt | None = Field(default=None, description="Default: the contact policy's.")
+    send_at: SendAt | Literal["best_hour"] | None = Field(
+        default=None, description="Default: the contact policy's, also where too little is known for best_hour."
+    )
     priority: int = Field(
         default=100, ge=1, le=1000, description="The lower number wins where a cap lets only one through."
     )
     experiment: Experiment = Experiment()
     goal: Goal
+    approval: Literal["always", "never"] | Above = Field(
+        default=Above(above=5000), description="When a person has to approve what is planned before it is sent."
+    )
+    offer: Offer | None = None
+    utm: dict[UtmTag, str] = Field(default={}, description="Tags on links, such as {campaign: spring}.")
+    partner: str | None = Field(default=None, pattern=_NAME, description="With whom it is made; kept with decisions.")
     default_locale: str = Field(default="en", description="For people whose language the campaign does not have.")
 
     @field_validator("default_locale")
@@ -142,6 +144,7 @@ class Campaign:
     A campaign folder, checked as a whole.
 
     `id` is the folder's name, `locales` the names of its folders, `shared` where pieces of all campaigns are looked up.
+    `leaves` is the condition that ends a sequence for a person, of a step that has one.
     """
 
     id: str
@@ -150,11 +153,14 @@ class Campaign:
     audience: Condition
     locales: tuple[str, ...]
     shared: tuple[Path, ...]
+    leaves: Condition | None = None
 
-    def is_due(self, send_day: date) -> bool:
-        """Whether the schedule names this day."""
-        midnight = datetime.combine(send_day, time())
-        return _first_after(self.file.trigger.schedule, midnight - timedelta(seconds=1)) == send_day
+    def needs_approval(self, mails: int) -> bool:
+        """Whether a person has to approve so many mails."""
+        rule = self.file.approval
+        if isinstance(rule, Above):
+            return mails > rule.above
+        return rule == "always" and mails > 0
 
     def locale_for(self, wanted: str | None) -> str:
         """The locale to write to a person in: theirs, else one of the same language, else the default."""
@@ -178,26 +184,66 @@ def load_campaigns(settings: Settings) -> tuple[Campaign, ...]:
     """
     segments = {segment.name for segment in load_segments(settings)}
     shared = settings.files.shared_templates()
+    festivals = load_festivals(settings)
     folders = _visible(settings.files.whole("templates"))
-    return tuple(_load(folder, segments, shared) for folder in folders if folder.name[0] != "_")
+    campaigns = tuple(_load(folder, segments, festivals, shared) for folder in folders if folder.name[0] != "_")
+    _check_sequences(campaigns)
+    return campaigns
 
 
-def _load(folder: Path, segments: Collection[str], shared: tuple[Path, ...]) -> Campaign:
+def _load(folder: Path, segments: Collection[str], festivals: FestivalBook, shared: tuple[Path, ...]) -> Campaign:
     if not folder.is_dir():
         raise BadConfig(f"{folder}: this folder holds campaign folders and _shared. Move or remove the file.")
     if not re.fullmatch(_NAME, folder.name):
         raise BadConfig(f"{folder}: a campaign folder is named in lower case, such as win_back (got {folder.name!r}).")
     path = folder / "campaign.yaml"
     file = read_document(path, CampaignFile)
-    try:
-        audience = parse_condition(file.audience.where, AUDIENCE_COLUMNS, segments)
-    except BadConfig as error:
-        raise BadConfig(f"{path}: field audience.where: {error}") from error
-    for name in file.audience.exclude:
+    audience = _condition(path, "audience.where", file.audience.where, segments)
+    unless = file.trigger.after.unless.where if file.trigger.after else None
+    leaves = _condition(path, "trigger.after.unless.where", unless, segments) if unless else None
+    named = [("audience.exclude", name) for name in file.audience.exclude]
+    named += [
+        (f"trigger.{kind}.segment", change.segment)
+        for kind, change in (("on_enter", file.trigger.on_enter), ("on_exit", file.trigger.on_exit))
+        if change
+    ]
+    for field, name in named:
         if name not in segments:
             known = ", ".join(sorted(segments))
-            raise BadConfig(f"{path}: field audience.exclude: unknown segment {name!r}. Known segments: {known}.")
-    return Campaign(folder.name, folder, file, audience, _check_locales(folder, file), shared)
+            raise BadConfig(f"{path}: field {field}: unknown segment {name!r}. Known segments: {known}.")
+    if holiday := file.trigger.holiday:
+        try:
+            festivals.require(holiday.name, holiday.country)
+        except BadConfig as error:
+            raise BadConfig(f"{path}: field trigger.holiday.name: {error}") from error
+    return Campaign(folder.name, folder, file, audience, _check_locales(folder, file), shared, leaves)
+
+
+def _condition(path: Path, field: str, text: str, segments: Collection[str]) -> Condition:
+    try:
+        return parse_condition(text, AUDIENCE_COLUMNS, segments)
+    except BadConfig as error:
+        raise BadConfig(f"{path}: field {field}: {error}") from error
+
+
+def _check_sequences(campaigns: Collection[Campaign]) -> None:
+    """Every step follows a campaign that there is, and no sequence ends where it began."""
+    before = {one.id: one.file.trigger.after.campaign for one in campaigns if one.file.trigger.after}
+    known = {one.id: one.folder / "campaign.yaml" for one in campaigns}
+    for step, parent in before.items():
+        if parent not in known:
+            raise BadConfig(
+                f"{known[step]}: field trigger.after.campaign: there is no campaign {parent!r}. "
+                f"There are: {', '.join(known)}."
+            )
+        seen = [step]
+        while (parent := before.get(seen[-1], "")) and parent not in seen:
+            seen.append(parent)
+        if parent:
+            raise BadConfig(
+                f"{known[step]}: field trigger.after.campaign: this sequence has no beginning: "
+                f"{' after '.join([*seen, parent])}."
+            )
 
 
 def _check_locales(folder: Path, file: CampaignFile) -> tuple[str, ...]:

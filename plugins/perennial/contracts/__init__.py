@@ -9,5 +9,15 @@ from perennial.contracts.contract import (
     load_contract,
     load_contracts,
 )
+from perennial.contracts.erased import Erased
 
-__all__ = ["Column", "Contract", "Expectation", "Severity", "contract_names", "load_contract", "load_contracts"]
+__all__ = [
+    "Column",
+    "Contract",
+    "Erased",
+    "Expectation",
+    "Severity",
+    "contract_names",
+    "load_contract",
+    "load_contracts",
+]

@@ -4,7 +4,8 @@ The `staging` table of a contract: every accepted row that has happened by the d
 Several rows may speak of the same thing (`_key`): the last one in the newest version of the last file is current; rows
 equal to it are duplicates, others superseded. Files are ordered by name, not by arrival: the order in which they come
 does not matter. Where the last one says that the thing is no more, none is current. Rows dated after the day wait for
-it. Most things are spoken of once: only the others are put in order.
+it. Most things are spoken of once: only the others are put in order. All rows are never held at once: `landed` is read
+three times, which takes less time, too.
 """
 
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ _IDENTITIES = {
 def staging_sql(contract: Contract) -> str:
     """A SELECT from `raw.<contract>`: its columns, `identity` if it tells who, `fate`, where the row came from."""
     columns = [*contract.columns, *contract.date_columns]
-    identity = _identity(contract)
+    identity = identity_of(contract)
     return f"""
 with files as (
     select source, file, max(version) as version
@@ -36,7 +37,7 @@ with files as (
     group by source, file
 ),
 
-landed as (
+landed as not materialized (
     select
         {_list(f"landed.{column}" for column in (*columns, *_LINEAGE, "_hash"))},
         coalesce(landed._deleted, false) as is_deleted,
@@ -87,16 +88,17 @@ where not exists (select 1 from repeated where repeated._key = landed._key)
 
 def staging_keys(contract: Contract) -> dict[str, str]:
     """The touched sets that the table feeds -> its columns; by the first of them it is refreshed."""
-    sightings = {"sightings": "identity"} if _identity(contract) else {}
+    sightings = {"sightings": "identity"} if identity_of(contract) else {}
     return {**contract.touches, **sightings, "files": "_file"}
 
 
 def staging_pii(contract: Contract) -> tuple[str, ...]:
     """The columns with personal data: those of the contract, and the identity that may be made of one."""
-    return (*contract.personal, *(["identity"] if _identity(contract) else []))
+    return (*contract.personal, *(["identity"] if identity_of(contract) else []))
 
 
-def _identity(contract: Contract) -> str | None:
+def identity_of(contract: Contract) -> str | None:
+    """Who a row is about, as SQL over its columns; None for a contract whose rows are about nobody."""
     cases = [
         f"when {column} is not null then {sql}" for column, sql in _IDENTITIES.items() if column in contract.columns
     ]

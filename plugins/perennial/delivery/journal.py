@@ -44,6 +44,10 @@ class JournalHeld(Exception):
     """A living worker holds the journal."""
 
 
+class Unwritable(Retryable):
+    """The journal cannot be made or written: nothing may leave."""
+
+
 class Journal:
     """A worker's own journal: made and locked before its lease is claimed."""
 
@@ -54,7 +58,7 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except OSError as error:
-            raise Retryable(f"{self._path}: the hand-off journal cannot be made: {error.strerror}.") from error
+            raise Unwritable(f"{self._path}: the hand-off journal cannot be made: {error.strerror}.") from error
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._write({"boot": _boot_id()})
 
@@ -65,14 +69,14 @@ class Journal:
         os.close(self._file)
 
     def mark(self, message_id: str, at: datetime) -> None:
-        """Note that the body of a message is about to leave. Raises Retryable when that cannot be written."""
+        """Note that the body of a message is about to leave. Raises Unwritable."""
         self._write({"handed": message_id, "at": at.isoformat()})
         self._marks += 1
         if self._marks % _SYNC_EVERY == 0:
             os.fdatasync(self._file)
 
     def record(self, result: Result) -> None:
-        """Note what became of a message. Raises Retryable when that cannot be written."""
+        """Note what became of a message. Raises Unwritable."""
         self._write({"result": result.message_id, "verdict": result.verdict.value, "reply": result.reply})
 
     def discard(self) -> None:
@@ -84,9 +88,9 @@ class Journal:
         try:
             written = os.write(self._file, line)
         except OSError as error:
-            raise Retryable(f"{self._path}: the hand-off journal cannot be written: {error.strerror}.") from error
+            raise Unwritable(f"{self._path}: the hand-off journal cannot be written: {error.strerror}.") from error
         if written != len(line):
-            raise Retryable(f"{self._path}: the hand-off journal cannot be written: the disk is full.")
+            raise Unwritable(f"{self._path}: the hand-off journal cannot be written: the disk is full.")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 The local mailbox: a real SMTP server on loopback that writes .eml files. Nothing leaves the machine.
 
 The server lives in the delivering process, and a file is on disk before the server answers 250. So when the process
-is dead, the folder tells for certain which messages were taken.
+is dead, the folder tells for certain which messages were taken. A gateway of your own may send them on from there.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from perennial.delivery.mime import MESSAGE_HEADER
-from perennial.delivery.provider import HandOff, Letter, Result, Verdict
-from perennial.delivery.smtp import SmtpProvider, SmtpServer
+from perennial.delivery.provider import HandOff, Mail, Result, Verdict
+from perennial.delivery.smtp import SmtpLetter, SmtpProvider, SmtpServer, prepare
 from perennial.foundation.days import current_time
 from perennial.foundation.settings import Settings
 
@@ -37,6 +37,7 @@ class MailboxProvider:
     """Sends by SMTP to a mailbox server that it starts on first use and stops at the end."""
 
     name = "mailbox"
+    at_once = SmtpProvider.at_once
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -49,7 +50,11 @@ class MailboxProvider:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def send(self, letters: Iterable[Letter], hand_off: HandOff) -> Iterator[Result]:
+    def prepare(self, mail: Mail) -> SmtpLetter:
+        """As for any SMTP server."""
+        return prepare(mail)
+
+    def send(self, letters: Iterable[SmtpLetter], hand_off: HandOff) -> Iterator[Result]:
         """Send to the folder, through a real SMTP conversation; see `Provider.send`. Nothing stays unknown here."""
         remaining = iter(letters)
         is_finished = False
@@ -72,7 +77,8 @@ class MailboxProvider:
         if self._server is None:
             self._server = MailboxServer(self._folder, self._settings)
             self._server.start()
-        return SmtpServer("127.0.0.1", self._server.port, timeout=self._settings.smtp_timeout)
+        # The server may be given up after any letter: none may be announced ahead.
+        return SmtpServer("127.0.0.1", self._server.port, timeout=self._settings.smtp_timeout, pipelining=False)
 
     def _stop(self) -> None:
         if self._server is not None:
@@ -139,7 +145,6 @@ def write_mail(folder: Path, content: bytes, now: datetime) -> str:
 
 
 def held_messages(folder: Path) -> set[str]:
-    """The ids of all messages in a mailbox folder."""
-    if not folder.is_dir():
-        return set()
-    return {match.group(1) for entry in os.scandir(folder) if (match := _NAME.match(entry.name))}
+    """The ids of all messages in a mailbox folder and those below it, where a gateway may put what it has sent."""
+    names = (name for _, _, names in os.walk(folder) for name in names)
+    return {match.group(1) for name in names if (match := _NAME.match(name))}

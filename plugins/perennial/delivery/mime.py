@@ -3,83 +3,92 @@ One e-mail as bytes (RFC 5322), composed by hand: faster than `email`, and nothi
 
 Python 3.11's `email` lets a crafted name such as `=?UTF-8?Q?=0A?=Bcc:` inject a header (CVE-2024-6923). Here every
 header value is either plain printable ASCII without `=?`, or encoded words made by us.
+
+The bodies are quoted-printable, put together from encoded pieces: those of the template are encoded once.
 """
 
 import base64
 import binascii
 import re
-import unicodedata
-from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 
-from perennial.foundation.errors import Permanent
+from perennial.delivery.provider import Mail, Unsendable
+from perennial.templates.render import Pieces
 
 MESSAGE_HEADER = "X-Perennial-Message"
 MAX_BYTES = 1_000_000
 _PLAIN = re.compile(r"[ -~]{0,66}")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SHORT = re.compile(r"(?!\.)[ -<>-~]{1,75}")  # nothing to encode, and room for a soft break
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]")
 _WORD_BYTES = 39  # as base64 in an encoded word, after "Subject: ", within 76 columns
 
 
-class Unsendable(Permanent):
-    """One message cannot become an e-mail; the text names neither address nor content."""
-
-
-@dataclass(frozen=True)
-class Mail:
-    """What an e-mail says. `sender` is `Name <address>`; `unsubscribe_url` brings the one-click headers (RFC 8058)."""
-
-    message_id: str
-    sender: str
-    recipient: str
-    date: datetime
-    subject: str
-    html: str
-    text: str
-    unsubscribe_url: str | None = None
-
-
 def compose(mail: Mail) -> bytes:
     """
-    The mail with a text and an HTML part, in ASCII with CRLF line ends, ready for SMTP.
+    The mail with a text and an HTML part, in ASCII with CRLF line ends; no line begins with a dot.
 
     Raises Unsendable for a bad address or a mail above MAX_BYTES.
     """
-    name, address = split_mailbox(mail.sender)
     boundary = f"=_{mail.message_id}"
     headers = [
-        f"From: {format_mailbox(name, address)}",
+        _from(mail.sender),
         f"To: {clean_address(mail.recipient)}",
-        f"Subject: {header_text(mail.subject)}",
-        f"Date: {format_datetime(mail.date)}",
-        f"Message-ID: <{mail.message_id}@{address.rpartition('@')[2]}>",
+        f"Subject: {header_text(''.join(mail.subject))}",
+        f"Date: {_date(mail.date.replace(microsecond=0))}",
+        f"Message-ID: <{mail.message_id}@{split_mailbox(mail.sender)[1].rpartition('@')[2]}>",
         f"{MESSAGE_HEADER}: {mail.message_id}",
         "MIME-Version: 1.0",
         f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"',
     ]
-    if mail.unsubscribe_url is not None:
-        if not re.fullmatch(r"[!-;=?-~]{1,900}", mail.unsubscribe_url):
-            raise Unsendable("The unsubscribe link is no plain URL: check PERENNIAL_PUBLIC_URL.")
-        headers.append(f"List-Unsubscribe: <{mail.unsubscribe_url}>")
-        headers.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
-    parts = [
-        f"--{boundary}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
-        f"Content-Transfer-Encoding: quoted-printable\r\n\r\n{quoted_printable(part)}\r\n"
-        for kind, part in (("plain", mail.text), ("html", mail.html))
-    ]
-    content = "\r\n".join(headers) + "\r\n\r\n" + "".join(parts) + f"--{boundary}--\r\n"
+    headers.extend(f"{name}: {value}" for name, value in unsubscribe_headers(mail).items())
+    content = b"".join(
+        (
+            "\r\n".join(headers).encode("ascii"),
+            _part_head("\r\n\r\n", boundary, "plain"),
+            quoted_printable(mail.text),
+            _part_head("\r\n", boundary, "html"),
+            quoted_printable(mail.html),
+            f"\r\n--{boundary}--\r\n".encode("ascii"),
+        )
+    )
     if len(content) > MAX_BYTES:
         raise Unsendable(f"The mail has {len(content)} bytes, more than {MAX_BYTES}.")
-    return content.encode("ascii")
+    return content
+
+
+def _part_head(before: str, boundary: str, kind: str) -> bytes:
+    return (
+        f"{before}--{boundary}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    ).encode("ascii")
+
+
+@lru_cache(maxsize=16)
+def _from(mailbox: str) -> str:
+    return f"From: {format_mailbox(*split_mailbox(mailbox))}"
+
+
+@lru_cache(maxsize=16)
+def _date(moment: datetime) -> str:
+    return format_datetime(moment)
+
+
+def unsubscribe_headers(mail: Mail) -> dict[str, str]:
+    """The headers of one-click unsubscription (RFC 8058), where the mail has a link for it. Raises Unsendable."""
+    if mail.unsubscribe_url is None:
+        return {}
+    if not re.fullmatch(r"[!-;=?-~]{1,900}", mail.unsubscribe_url):
+        raise Unsendable("The unsubscribe link is no plain URL: check PERENNIAL_PUBLIC_URL.")
+    return {"List-Unsubscribe": f"<{mail.unsubscribe_url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def header_text(value: str) -> str:
     """Free text as a header value: control characters become blanks; what is not plain becomes encoded words."""
-    spaced = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs") else char for char in value)
-    cleaned = " ".join(spaced.split())
+    cleaned = " ".join(_CONTROLS.sub(" ", value).split())
     if _PLAIN.fullmatch(cleaned) and "=?" not in cleaned:
         return cleaned
     return "\r\n ".join(f"=?utf-8?b?{base64.b64encode(chunk).decode()}?=" for chunk in _chunks(cleaned))
@@ -122,20 +131,50 @@ def clean_address(address: str) -> str:
     return f"{local}@{domain}"
 
 
-def quoted_printable(text: str) -> str:
-    """Text in quoted-printable with CRLF line ends, at most 76 columns."""
+def quoted_printable(pieces: Pieces) -> bytes:
+    """
+    The pieces, joined, in quoted-printable with CRLF line ends, at most 76 columns, no line with a dot in front.
+
+    Each piece is encoded by itself, from column 0 to column 0: where its text ends within a line, a soft break follows.
+    """
+    encoded = [b""] * len(pieces)
+    encoded[::2] = map(_own_text, pieces[::2])
+    encoded[1::2] = map(_value, pieces[1::2])
+    return b"".join(encoded)
+
+
+@lru_cache(maxsize=4096)  # a campaign has some fifty
+def _own_text(text: str) -> bytes:
+    return _encoded(text)
+
+
+@lru_cache(maxsize=4096)  # goods and prices come again and again
+def _value(text: str) -> bytes:
+    return f"{text}=\r\n".encode("ascii") if _SHORT.fullmatch(text) else _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
     unix = text.replace("\r\n", "\n").replace("\r", "\n")
-    encoded = binascii.b2a_qp(unix.encode("utf-8", "replace"), istext=True).decode("ascii")
-    lines: list[str] = []
-    for line in encoded.split("\n"):
-        rest = line
-        while len(rest) > 76:  # b2a_qp overruns when a full line ends in a blank
-            cut = rest.find("=", 73, 75)
-            cut = 75 if cut == -1 else cut
-            lines.append(rest[:cut] + "=")
-            rest = rest[cut:]
-        lines.append(rest)
-    return "\r\n".join(lines)
+    *lines, last = binascii.b2a_qp(unix.encode("utf-8", "replace"), istext=True).split(b"\n")
+    whole = [wrapped for line in lines for wrapped in _wrapped(line, 76)]
+    if last:
+        *begun, last = _wrapped(last, 75)
+        whole += [*begun, last + b"="]
+    return b"".join(line + b"\r\n" for line in whole)
+
+
+def _wrapped(line: bytes, width: int) -> list[bytes]:
+    """A line of b2a_qp, which overruns when a full line ends in a blank, within `width` and without a leading dot."""
+    lines: list[bytes] = []
+    while True:
+        if line.startswith(b"."):
+            line = b"=2E" + line[1:]
+        if len(line) <= width:
+            return [*lines, line]
+        cut = line.find(b"=", 73, 75)
+        cut = 75 if cut == -1 else cut
+        lines.append(line[:cut] + b"=")
+        line = line[cut:]
 
 
 def _chunks(text: str) -> list[bytes]:

@@ -1,12 +1,20 @@
 """What a provider is: one narrow port, one file each. To add one: implement `Provider`, name it in `open_provider`."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from perennial.foundation.errors import Permanent
 from perennial.foundation.settings import Settings
+from perennial.templates.render import Pieces
+
+MESSAGE_KEY = "perennial_message"  # under which a provider is given our message id, and says it again in its events
+
+_ADDRESS = re.compile(r"[^\s<>\"'\[\]():,;]+@[^\s<>\"'\[\]():,;]+")
 
 
 class Verdict(StrEnum):
@@ -18,14 +26,30 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  # may have been taken: the connection died between the last byte and the answer
 
 
+class Unsendable(Permanent):
+    """One message cannot become an e-mail; the text names neither address nor content."""
+
+
 @dataclass(frozen=True)
-class Letter:
-    """One composed e-mail. `content` is ASCII, lines end in CRLF."""
+class Mail:
+    """What an e-mail says. `sender` is `Name <address>`; `unsubscribe_url` brings the one-click headers (RFC 8058)."""
 
     message_id: str
-    sender: str  # envelope addresses
+    campaign: str
+    sender: str
     recipient: str
-    content: bytes
+    date: datetime
+    subject: Pieces
+    html: Pieces
+    text: Pieces
+    unsubscribe_url: str | None = None
+
+
+class Letter(Protocol):
+    """A mail as its provider takes it; each provider has its own."""
+
+    @property
+    def message_id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -37,15 +61,27 @@ class Result:
     reply: str
 
 
+def without_addresses(said: str) -> str:
+    """What a provider said on one line, each address in it left out: it may name whom a mail is forwarded to."""
+    return _ADDRESS.sub("<address>", " ".join(said.split()))[:500]
+
+
 HandOff = Callable[[str], None]  # told the message id right before its body leaves
 
 
-class Provider(Protocol):
+LetterT = TypeVar("LetterT", bound=Letter)
+
+
+class Provider(Protocol[LetterT]):
     """Somebody who takes letters."""
 
     name: str
+    at_once: int  # letters that it is given at a time: what may be unknown when a worker is killed
 
-    def send(self, letters: Iterable[Letter], hand_off: HandOff) -> Iterator[Result]:
+    def prepare(self, mail: Mail) -> LetterT:
+        """The mail as a letter; nothing leaves. Raises Unsendable."""
+
+    def send(self, letters: Iterable[LetterT], hand_off: HandOff) -> Iterator[Result]:
         """
         Send in order, one result a letter. Raises Retryable or Permanent when it cannot go on.
 
@@ -56,11 +92,20 @@ class Provider(Protocol):
         """Which of these messages the provider holds; None where it cannot tell."""
 
 
-def open_provider(settings: Settings) -> AbstractContextManager[Provider]:
-    """The provider that `settings.delivery` names, not yet connected."""
-    from perennial.delivery.mailbox import MailboxProvider
-    from perennial.delivery.smtp import SmtpProvider, SmtpServer
+def open_provider(name: str, settings: Settings) -> AbstractContextManager[Provider[Any]]:
+    """The provider of that name (a value of `settings.delivery`), not yet connected. Raises BadConfig."""
+    if name == "mailbox":
+        from perennial.delivery.mailbox import MailboxProvider
 
-    if settings.delivery == "mailbox":
         return MailboxProvider(settings)
-    return SmtpProvider(SmtpServer.of(settings))
+    if name == "smtp":
+        from perennial.delivery.smtp import SmtpProvider, SmtpServer
+
+        return SmtpProvider(SmtpServer.of(settings))
+    if name == "sendgrid":
+        from perennial.delivery.sendgrid import SendGridProvider
+
+        return SendGridProvider(settings)
+    from perennial.delivery.mailgun import MailgunProvider
+
+    return MailgunProvider(settings)

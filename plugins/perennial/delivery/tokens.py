@@ -1,13 +1,16 @@
 """
-Unsubscribe tokens: a message id, sealed. They reveal nothing, never expire and are the same each time.
+Tokens of links in mails: a message id, sealed. They reveal nothing, never expire and are the same each time.
 
-Synthetic-IV encryption from HMAC-SHA-256 alone: the tag authenticates the id and keys the stream that hides it.
+Synthetic-IV encryption from HMAC-SHA-256 alone: the tag authenticates the id and keys the stream that hides it. The
+purpose of a token goes into both, so that a link for one thing is good for nothing else.
 """
 
 import base64
 import hmac
 import os
+import re
 import secrets
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -18,48 +21,91 @@ _SIZE = 16
 _LEAST = 16  # characters of a secret
 
 
-def signing_secret(settings: Settings) -> bytes:
-    """
-    The secret that seals tokens: `PERENNIAL_SECRET`, or a file made once and readable by its owner only.
+class Purpose(StrEnum):
+    """What the link of a token is for."""
 
-    The file is kept with the ledger and goes into its backup: without it the links in sent mail would be dead.
-    Raises BadConfig when it is too short to be one.
+    UNSUBSCRIBE = "unsubscribe"
+    PREFERENCES = "preferences"
+    CONFIRM = "confirm"  # a subscription, by whoever reads the mail
+    ANSWER = "answer"  # to a survey
+    VIEW = "view"  # the mail in a browser
+    OPEN = "open"  # the picture that tells that a mail was opened
+    CLICK = "click"
+
+
+def signing_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """
+    The secrets of tokens, newest first: the first one seals, all of them open.
+
+    `PERENNIAL_SECRET`, several separated by commas; or a file made once and readable by its owner only, several as
+    lines. The file is kept with the ledger and goes into its backup: without it the links in sent mail would be dead.
+    Raises BadConfig when one is too short.
     """
     if settings.secret is not None:
-        secret = settings.secret.get_secret_value().encode()
+        text = settings.secret.get_secret_value()
         source = "PERENNIAL_SECRET"
     else:
         path = settings.ledger_dir / "secret"
         if not path.exists():
             _make(path)
-        secret, source = path.read_bytes().strip(), str(path)
-    if len(secret) < _LEAST:
-        raise BadConfig(f"{source} is too short to sign links: it needs at least {_LEAST} characters.")
-    return secret
+        text, source = path.read_text(encoding="utf-8").strip(), str(path)
+    listed = [part.strip() for part in re.split(r"[,\n]", text)]
+    if any(len(part) < _LEAST for part in listed):
+        raise BadConfig(f"{source} is too short to sign links: each secret needs at least {_LEAST} characters.")
+    return tuple(part.encode() for part in listed)
 
 
-def seal(message_id: str, secret: bytes) -> str:
+def signing_secret(settings: Settings) -> bytes:
+    """The secret that seals new tokens."""
+    return signing_secrets(settings)[0]
+
+
+def seal(message_id: str, secret: bytes, purpose: Purpose = Purpose.UNSUBSCRIBE) -> str:
     """The token of a message: 43 characters, safe in a URL."""
+    return _seal(message_id, secret, purpose, b"")
+
+
+def unseal(token: str, *secrets: bytes, purpose: Purpose = Purpose.UNSUBSCRIBE) -> str | None:
+    """The message id in a token of that purpose; None when the token is not one of ours."""
+    opened = _open(token, secrets, purpose) if len(token) == 43 else None
+    return opened[0] if opened else None
+
+
+def seal_link(message_id: str, url: str, secret: bytes) -> str:
+    """The token of a link in a message: the id hidden, the address only signed, so that it cannot be another's."""
+    return _seal(message_id, secret, Purpose.CLICK, url.encode())
+
+
+def unseal_link(token: str, *secrets: bytes) -> tuple[str, str] | None:
+    """The message id and the address in the token of a link; None when the token is not one of ours."""
+    opened = _open(token, secrets, Purpose.CLICK)
+    return (opened[0], opened[1].decode()) if opened else None
+
+
+def _seal(message_id: str, secret: bytes, purpose: Purpose, said: bytes) -> str:
     plain = UUID(message_id).bytes
-    tag = _prf(secret, b"tag", plain)
-    return base64.urlsafe_b64encode(tag + _xor(plain, _prf(secret, b"stream", tag))).rstrip(b"=").decode()
+    tag = _prf(secret, purpose, "tag", plain + said)
+    sealed = tag + _xor(plain, _prf(secret, purpose, "stream", tag)) + said
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
 
-def unseal(token: str, secret: bytes) -> str | None:
-    """The message id in a token; None when the token is not one of ours."""
-    if len(token) != 43 or not token.isascii():
-        return None
+def _open(token: str, secrets: tuple[bytes, ...], purpose: Purpose) -> tuple[str, bytes] | None:
     try:
-        raw = base64.b64decode(token + "=", altchars=b"-_", validate=True)
-    except ValueError:
+        raw = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except ValueError:  # of UnicodeEncodeError too
         return None
-    tag, hidden = raw[:_SIZE], raw[_SIZE:]
-    plain = _xor(hidden, _prf(secret, b"stream", tag))
-    return str(UUID(bytes=plain)) if hmac.compare_digest(tag, _prf(secret, b"tag", plain)) else None
+    tag, hidden, said = raw[:_SIZE], raw[_SIZE : 2 * _SIZE], raw[2 * _SIZE :]
+    if len(hidden) < _SIZE:
+        return None
+    for secret in secrets:
+        plain = _xor(hidden, _prf(secret, purpose, "stream", tag))
+        if hmac.compare_digest(tag, _prf(secret, purpose, "tag", plain + said)):
+            return str(UUID(bytes=plain)), said
+    return None
 
 
-def _prf(secret: bytes, purpose: bytes, data: bytes) -> bytes:
-    return hmac.digest(secret, b"perennial-unsubscribe-" + purpose + b":" + data, "sha256")[:_SIZE]
+def _prf(secret: bytes, purpose: Purpose, part: str, data: bytes) -> bytes:
+    return hmac.digest(secret, f"perennial-{purpose}-{part}:".encode() + data, "sha256")[:_SIZE]
 
 
 def _xor(left: bytes, right: bytes) -> bytes:

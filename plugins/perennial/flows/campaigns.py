@@ -1,62 +1,48 @@
 """Who hears from us on the send day, and why or why not: decided once, frozen, then queued."""
 
-import json
 import logging
-from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
-
-import pyarrow as pa
-from pydantic import ValidationError
 
 from perennial.campaigns.contact_policy import load_contact_policy
 from perennial.campaigns.definition import Campaign, load_campaigns
-from perennial.campaigns.names import first_name
-from perennial.flows.day_order import is_outdated
-from perennial.flows.mirror import DECISIONS, mirror_ledger
+from perennial.flows.campaign_tables import due_by_calendar, send_day_tables
+from perennial.flows.day_order import is_outdated, newest_day
+from perennial.flows.mirror import DECISIONS, compact_decisions, mirror_ledger
+from perennial.flows.outbox import OUTBOX, Writer, messages, templates_of
 from perennial.flows.tables import build_schema, open_tables, rule_tables
-from perennial.foundation.days import Run, run_of, yesterday, zone_of
+from perennial.foundation.days import Run, run_of, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
-from perennial.ledger import Ledger, NewCampaignRun, NewMessage, NewTemplate, open_ledger
+from perennial.ledger import Approval, Cap, Ledger, NewCampaignRun, NewTemplate, open_ledger
 from perennial.templates.compile import compile_template
-from perennial.templates.context import Product, RenderContext
 from perennial.templates.lint import require_sound
-from perennial.warehouse import Warehouse
+from perennial.templates.render import render
+from perennial.warehouse import Materializer, Warehouse
 
 log = logging.getLogger(__name__)
 
-_OUTBOX_SQL = """
-select
-    plan.customer_id, plan.arm, plan.variant, customers.email as address, customers.name, audience.locale,
-    audience.timezone,
-    audience.tier, audience.previous_tier, audience.next_tier, audience.points_balance, audience.points_to_next_tier,
-    audience.favourite_category, audience.recency_days, audience.orders
-from campaigns.plan as plan
-join campaigns.audience as audience on audience.customer_id = plan.customer_id
-join core.customers as customers on customers.customer_id = plan.customer_id
-where plan.campaign = $campaign and plan.reason = 'send'
-order by plan.customer_id
-"""
-OUTBOX = pa.schema(
-    {
-        name: pa.string()
-        for name in ("customer_id", "address", "locale", "timezone", "arm", "variant", "template_hash", "context")
-    }
-)
+_SAMPLES = 2
+_EXCERPT = 400  # characters
 
 
 def due(run: Run, settings: Settings) -> list[str]:
-    """The campaigns whose schedule names the run's send day; none for a run that may not queue."""
+    """The campaigns that may have candidates on the run's send day; none for a run that may not queue."""
     if not run.origin.may_queue:
         return []
-    return [campaign.id for campaign in load_campaigns(settings) if campaign.is_due(run.send_day)]
+    with open_ledger(settings) as ledger:
+        return [campaign.id for campaign in _due(run, ledger, settings)]
+
+
+def _due(run: Run, ledger: Ledger, settings: Settings) -> list[Campaign]:
+    due_days = due_by_calendar(run.send_day, ledger.planned_until(run.send_day), settings)
+    by_calendar = {campaign.id for campaign, _ in due_days}
+    return [one for one in load_campaigns(settings) if not one.file.trigger.is_by_calendar or one.id in by_calendar]
 
 
 def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
     """
-    Decide about every candidate of every campaign due on the send day, all together, and freeze the decisions.
+    Decide about every candidate of every campaign on the send day, all together, and freeze the decisions.
 
     A campaign that is frozen for the send day stays as it is. A run that may not queue decides nothing: a decision is
     something we did. Returns decisions by campaign and reason.
@@ -64,21 +50,120 @@ def plan(run: Run, settings: Settings) -> dict[str, dict[str, int]]:
     with open_tables(run, settings) as (warehouse, materializer):
         if is_outdated(run, warehouse):
             return {}
-        for table, rows in rule_tables(settings).items():  # campaign files may have changed since the refresh
-            materializer.load_rules(table, rows)
-        mirror_ledger(warehouse, settings)
-        build_schema("campaigns", materializer)
-        if not run.origin.may_queue:
-            log.info("%s is a %s run: no campaign is planned.", run.day, run.origin)
-            return {}
         with open_ledger(settings) as ledger:
-            frozen = {found.campaign for found in ledger.campaign_runs(send_day=run.send_day)}
-            todo = [c for c in load_campaigns(settings) if c.is_due(run.send_day) and c.id not in frozen]
+            todo = _decide(run, warehouse, materializer, ledger, settings)
+            if not run.origin.may_queue:
+                log.info("%s is a %s run: no campaign is planned.", run.day, run.origin)
+                return {}
             require_sound(todo)  # a mail that cannot be written would be frozen, and lost
-            templates = [template for campaign in todo for template in _templates(campaign)]
-            runs = [_freeze(campaign, run, warehouse, ledger, templates, settings) for campaign in todo]
-            ledger.freeze(runs, templates, run.origin)
+            templates = {campaign.id: templates_of(campaign) for campaign in todo}
+            writer = Writer.open(run, warehouse, settings)
+            runs = [_freeze(campaign, templates[campaign.id], writer, warehouse, ledger) for campaign in todo]
+            ledger.freeze(runs, [template for found in templates.values() for template in found], run.origin)
+            compact_decisions(warehouse, ledger, run.send_day)
             return {found.campaign: found.counts for found in ledger.campaign_runs(send_day=run.send_day)}
+
+
+def preview(run: Run, settings: Settings) -> dict[str, dict[str, Any]]:
+    """
+    What `plan` would decide, by the same tables, with nothing decided.
+
+    By campaign: decisions by reason, what changed since it was planned last, whether it is frozen already, and the
+    first mails. Raises BadConfig where the warehouse's tables are of another day.
+    """
+    with open_tables(run, settings) as (warehouse, materializer):
+        newest = newest_day(warehouse)
+        if newest != run.day:
+            raise BadConfig(f"The tables are as of {newest or 'no day'}, not of {run.day}: run that day first.")
+        with open_ledger(settings) as ledger:
+            todo = _decide(run, warehouse, materializer, ledger, settings)
+            require_sound(todo)
+            writer = Writer.open(run, warehouse, settings)
+            frozen = {found.campaign: found.counts for found in ledger.campaign_runs(send_day=run.send_day)}
+            before = {found.campaign: found for found in ledger.campaign_runs() if found.send_day < run.send_day}
+        found: dict[str, dict[str, Any]] = {
+            campaign: {"frozen": True, "reasons": counts} for campaign, counts in frozen.items()
+        }
+        for campaign in todo:
+            found[campaign.id] = {
+                "frozen": False,
+                "reasons": _counts(campaign, warehouse),
+                "samples": _samples(campaign, writer, warehouse),
+            }
+        for campaign_id, figures in found.items():
+            if (last := before.get(campaign_id)) is not None:
+                reasons = sorted({*figures["reasons"], *last.counts})
+                change = {name: figures["reasons"].get(name, 0) - last.counts.get(name, 0) for name in reasons}
+                figures["change"] = {name: difference for name, difference in change.items() if difference}
+                figures["since"] = last.send_day
+        return dict(sorted(found.items()))
+
+
+def _decide(
+    run: Run, warehouse: Warehouse, materializer: Materializer, ledger: Ledger, settings: Settings
+) -> list[Campaign]:
+    """Make the tables that say what is decided; returns the campaigns that are not frozen yet."""
+    mirror_ledger(warehouse, settings)
+    known = send_day_tables(
+        run, settings, planned_until=ledger.planned_until(run.send_day), codes=ledger.free_coupons()
+    )
+    for table, rows in (rule_tables(run, settings) | known).items():  # files may have changed since the refresh
+        materializer.load_rules(table, rows)
+    build_schema("campaigns", materializer)
+    frozen = {found.campaign for found in ledger.campaign_runs(send_day=run.send_day)}
+    return [campaign for campaign in _due(run, ledger, settings) if campaign.id not in frozen]
+
+
+def _freeze(
+    campaign: Campaign, templates: list[NewTemplate], writer: Writer, warehouse: Warehouse, ledger: Ledger
+) -> NewCampaignRun:
+    """Write the decisions and the outbox of one campaign to files; the ledger's row makes them count."""
+    send_day = writer.run.send_day
+    counts = _counts(campaign, warehouse)
+    columns = ", ".join(DECISIONS.names[2:-1])
+    rows = f"select campaign, $send_day::date as send_day, {columns}, 1::bigint as people"
+    with warehouse.stream(
+        f"{rows} from campaigns.plan where campaign = $campaign order by customer_id",
+        campaign=campaign.id,
+        send_day=send_day,
+    ) as reader:
+        decisions = ledger.write_frozen(f"{campaign.id}.decisions", send_day, reader.cast(DECISIONS), DECISIONS)
+    occurrence = _occurrence(campaign, warehouse)
+    hashes = {(template.locale, template.variant): template.hash for template in templates}
+    outbox = ledger.write_frozen(f"{campaign.id}.outbox", send_day, writer.batches(campaign, hashes, warehouse), OUTBOX)
+    log.info("%s for %s: %s", campaign.id, send_day, counts)
+    needs_approval = campaign.needs_approval(counts.get("send", 0))
+    return NewCampaignRun(campaign.id, send_day, occurrence, decisions, outbox, counts, needs_approval)
+
+
+def _occurrence(campaign: Campaign, warehouse: Warehouse) -> str:
+    """That of all candidates of a campaign by calendar; empty where each has their own."""
+    found = warehouse.value("select occurrence from rules.due_days where campaign = $campaign", campaign=campaign.id)
+    return str(found or "")
+
+
+def _counts(campaign: Campaign, warehouse: Warehouse) -> dict[str, int]:
+    rows = warehouse.query(
+        "select reason, count(*) as people from campaigns.plan where campaign = $campaign group by reason order by 1",
+        campaign=campaign.id,
+    )
+    return {row["reason"]: row["people"] for row in rows.to_pylist()}
+
+
+def _samples(campaign: Campaign, writer: Writer, warehouse: Warehouse) -> list[dict[str, str]]:
+    found = []
+    for row, context in writer.samples(campaign, _SAMPLES, warehouse):
+        mail = render(compile_template(campaign, context.locale, row["variant"]), context)
+        found.append(
+            {
+                "customer_id": row["customer_id"],
+                "variant": row["variant"],
+                "locale": context.locale,
+                "subject": "".join(mail.subject),
+                "text": "".join(mail.text)[:_EXCERPT],
+            }
+        )
+    return found
 
 
 def allow_stale_data(
@@ -99,121 +184,23 @@ def allow_stale_data(
 
 
 def queue(campaign: str, run: Run, settings: Settings) -> dict[str, int]:
-    """Put the frozen mails of one campaign into the outbox; needs the ledger alone. Queueing again adds nothing."""
+    """
+    Put the frozen mails of one campaign into the outbox; needs the ledger alone. Queueing again adds nothing.
+
+    What waits for an approval is queued when it has it: see `approval`.
+    """
     definition = next(found for found in load_campaigns(settings) if found.id == campaign)
     with open_ledger(settings) as ledger:
         frozen = next(iter(ledger.campaign_runs(campaign=campaign, send_day=run.send_day)), None)
         if frozen is None:
             return {"queued": 0}
-        outbox = ledger.read_frozen(frozen.outbox)
-        rows = _messages(definition, frozen.occurrence, outbox, run, settings)
-        queued = ledger.queue(run, campaign, settings.delivery, rows)
-        return {"queued": queued, "outbox": outbox.num_rows}
-
-
-def _templates(campaign: Campaign) -> list[NewTemplate]:
-    return [
-        NewTemplate(campaign.id, locale, variant.name, compiled.subject, compiled.html, compiled.text)
-        for locale in campaign.locales
-        for variant in campaign.file.experiment.variants
-        for compiled in [compile_template(campaign, locale, variant.name)]
-    ]
-
-
-def _freeze(
-    campaign: Campaign, run: Run, warehouse: Warehouse, ledger: Ledger, templates: list[NewTemplate], settings: Settings
-) -> NewCampaignRun:
-    """Write the decisions and the outbox of one campaign to files; the ledger's row makes them count."""
-    occurrence = run.send_day.isoformat()
-    decisions = warehouse.query(
-        f"select campaign, $send_day::date as send_day, $occurrence as occurrence, {', '.join(DECISIONS.names[3:])}"
-        " from campaigns.plan where campaign = $campaign order by customer_id",
-        campaign=campaign.id,
-        send_day=run.send_day,
-        occurrence=occurrence,
-    ).cast(DECISIONS)
-    hashes = {(t.locale, t.variant): t.hash for t in templates if t.campaign == campaign.id}
-    bestsellers = _bestsellers(warehouse, settings)
-    outbox = [
-        {
-            "customer_id": row["customer_id"],
-            "address": row["address"],
-            "locale": campaign.locale_for(row["locale"]),
-            "timezone": row["timezone"],
-            "arm": row["arm"],
-            "variant": row["variant"],
-            "template_hash": hashes[campaign.locale_for(row["locale"]), row["variant"]],
-            "context": json.dumps(_context(row, campaign, run, bestsellers, settings), ensure_ascii=False),
-        }
-        for row in warehouse.query(_OUTBOX_SQL, campaign=campaign.id).to_pylist()
-    ]
-    reasons = Counter(decisions["reason"].to_pylist())
-    log.info("%s for %s: %s", campaign.id, run.send_day, dict(reasons))
-    return NewCampaignRun(
-        campaign=campaign.id,
-        send_day=run.send_day,
-        occurrence=occurrence,
-        decisions=ledger.write_frozen(f"{campaign.id}.decisions", run.send_day, decisions),
-        outbox=ledger.write_frozen(f"{campaign.id}.outbox", run.send_day, pa.Table.from_pylist(outbox, OUTBOX)),
-        counts=dict(sorted(reasons.items())),
-    )
-
-
-def _context(
-    row: dict[str, Any], campaign: Campaign, run: Run, bestsellers: dict[str, list[Product]], settings: Settings
-) -> dict[str, object]:
-    """What the template may know, as JSON; delivery adds the unsubscribe link."""
-    context = RenderContext(
-        locale=campaign.locale_for(row["locale"]),
-        send_day=run.send_day,
-        currency=settings.currency,
-        shop_name=settings.shop_name,
-        shop_url=settings.shop_url,
-        unsubscribe_url=settings.public_url,
-        postal_address=settings.postal_address,
-        first_name=first_name(row["name"] or "", row["locale"] or ""),
-        tier=row["tier"],
-        previous_tier=row["previous_tier"] or "",
-        next_tier=row["next_tier"] or "",
-        points_balance=row["points_balance"],
-        points_to_next_tier=row["points_to_next_tier"] or 0,
-        favourite_category=row["favourite_category"] or "",
-        days_since_last_order=row["recency_days"],
-        orders=row["orders"],
-        products=tuple(bestsellers.get(row["favourite_category"] or "", ())),
-    )
-    content: dict[str, object] = context.model_dump(mode="json", exclude={"unsubscribe_url"})
-    return content
-
-
-def _bestsellers(warehouse: Warehouse, settings: Settings) -> dict[str, list[Product]]:
-    """Category -> products to show; pages default to the shop's. What no mail could show is left out, and told."""
-    found: dict[str, list[Product]] = {}
-    for row in warehouse.query("select * from campaigns.bestsellers order by category, place").to_pylist():
-        url, image_url = row["url"] or settings.shop_url, row["image_url"] or ""
-        try:
-            product = Product(name=row["name"], price=row["price"], url=url, image_url=image_url)
-        except ValidationError as error:
-            wrong = ", ".join(f"{problem['loc'][0]} {problem['msg']}" for problem in error.errors())
-            log.warning("Product %s is not shown in mails: %s", row["sku"], wrong)
-            continue
-        found.setdefault(row["category"], []).append(product)
-    return found
-
-
-def _messages(
-    campaign: Campaign, occurrence: str, outbox: pa.Table, run: Run, settings: Settings
-) -> Iterator[NewMessage]:
-    send_at = campaign.file.send_at or load_contact_policy(settings).send_at
-    for batch in outbox.to_batches(max_chunksize=1_000):
-        for row in batch.to_pylist():
-            context = json.loads(row.pop("context"))
-            zone = zone_of(row.pop("timezone"), settings)
-            yield NewMessage(
-                **row,
-                occurrence=occurrence,
-                purpose=campaign.file.purpose,
-                topic=campaign.file.topic,
-                context=context,
-                not_before=datetime.combine(run.send_day, send_at.local_time, zone).astimezone(UTC),
-            )
+        rows = messages(ledger.frozen_batches(frozen.outbox), definition)
+        policy = load_contact_policy(settings)
+        caps = [Cap(policy.promotional.at_most, policy.promotional.every_days)]
+        caps += [Cap(1, policy.min_gap_days)] if policy.min_gap_days else []
+        caps += [Cap(cap.at_most, cap.every_days, cap.topic) for cap in policy.topics]
+        pool = definition.file.offer.coupons if definition.file.offer else None
+        queued = ledger.queue(run, campaign, settings.delivery, rows, caps=caps, coupon_pool=pool)
+        if frozen.approval is Approval.WAITING:
+            log.warning("%s for %s waits for an approval", campaign, run.send_day)
+        return {"queued": queued, "outbox": ledger.frozen_rows(frozen.outbox)}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from functools import partial
 
-from perennial.flows import campaigns, churn, delivery, ingest, publish, rebuild, refresh, retention
+from perennial.flows import campaigns, churn, delivery, ingest, publish, rebuild, refresh, reports, retention
 from perennial.foundation.days import Origin, Run, run_of, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -25,6 +25,7 @@ def steps(run: Run, settings: Settings, *, publishes: bool = True) -> Iterator[S
     for schema in refresh.SCHEMAS:
         yield f"refresh {schema}", partial(refresh.refresh, schema, run, settings)
     yield "score churn", partial(churn.score, run, settings)
+    yield "collect reports", partial(reports.collect_reports, settings)
     yield "plan campaigns", partial(campaigns.plan, run, settings)
     for campaign in campaigns.due(run, settings):
         yield f"queue {campaign}", partial(campaigns.queue, campaign, run, settings)

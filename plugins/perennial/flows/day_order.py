@@ -7,7 +7,7 @@ older day's own tasks find it outdated and change nothing.
 """
 
 import logging
-from datetime import datetime
+from datetime import date, datetime
 
 from perennial.foundation.days import Origin, Run, current_time
 from perennial.foundation.settings import Settings
@@ -17,6 +17,13 @@ from perennial.warehouse import Warehouse
 log = logging.getLogger(__name__)
 
 _DAYS = {"day": "date", "origin": "text", "known_at": "timestamptz", "is_closed": "boolean"}
+
+
+def newest_day(warehouse: Warehouse) -> date | None:
+    """The day that was opened last."""
+    warehouse.create("state.days", _DAYS)
+    newest = warehouse.value("select max(day) from state.days")
+    return newest if isinstance(newest, date) else None
 
 
 def is_outdated(run: Run, warehouse: Warehouse) -> bool:

@@ -1,28 +1,37 @@
 """From the outbox to the mailbox: `deliver` is run every minute, and any run may be killed at any moment."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from time import sleep
+from typing import Any
 
-from pydantic import ValidationError
 from uuid6 import uuid7
 
-from perennial.delivery.journal import Holder, Journal, JournalHeld, Replay, all_replays, journal_holder, taken_over
-from perennial.delivery.mime import Mail, Unsendable, clean_address, compose, split_mailbox
-from perennial.delivery.provider import Letter, Provider, Result, Verdict, open_provider
-from perennial.delivery.tokens import seal, signing_secret
+from perennial.delivery.journal import (
+    Holder,
+    Journal,
+    JournalHeld,
+    Replay,
+    Unwritable,
+    all_replays,
+    journal_holder,
+    taken_over,
+)
+from perennial.delivery.mime import split_mailbox
+from perennial.delivery.provider import Letter, Mail, Provider, Result, Unsendable, Verdict, open_provider
+from perennial.flows.links import Links
+from perennial.flows.writing import compiled, written
 from perennial.foundation.days import current_time
 from perennial.foundation.errors import BadConfig, PerennialError, Permanent
 from perennial.foundation.settings import Settings
 from perennial.ledger import Claim, Claimed, Ledger, Outcome, State, open_ledger
 from perennial.templates.compile import CompiledTemplate
-from perennial.templates.context import RenderContext
-from perennial.templates.render import render
 
 log = logging.getLogger(__name__)
 
-BATCH = 250  # messages claimed at once: what a commit costs is shared, and a withdrawal waits for one batch at most
 LEASE = timedelta(minutes=15)
 
 
@@ -30,18 +39,53 @@ def deliver(settings: Settings) -> dict[str, int]:
     """
     Send what is due and return the messages by state.
 
-    First what dead workers left is settled, then batches are claimed until nothing is due. Two at once share nothing.
+    First what dead workers left is settled, then batches are claimed until nothing is due, waiting where
+    `delivery_per_minute` says so. Two at once share nothing.
     Raises Retryable naming the server when it cannot be reached (the messages wait as `retry`), Permanent when an
-    old ledger was put back or the server refuses us.
+    old ledger was put back or the server refuses us. After a while of that the fallback stands in, if there is one.
     """
-    with open_ledger(settings) as ledger, open_provider(settings) as provider:
+    with open_ledger(settings) as ledger:
         ledger.require_newest()
-        writer = _Writer(settings)
         recover(ledger, settings)
-        settle_unknown(ledger, provider, settings)
-        while _deliver_batch(ledger, provider, writer, settings):
-            pass
+        trouble = _deliver_by(settings.delivery, ledger, settings)
+        if settings.delivery_fallback:
+            if _fail_over(ledger, settings.delivery_fallback, settings):
+                trouble = None
+            trouble = _deliver_by(settings.delivery_fallback, ledger, settings) or trouble
+        if trouble:
+            raise trouble
         return ledger.counts_by_state()
+
+
+def _deliver_by(name: str, ledger: Ledger, settings: Settings) -> PerennialError | None:
+    """Send what is due by one provider; returns what stopped it: it cannot be reached, or refuses us."""
+    with open_provider(name, settings) as provider:
+        writer = _Writer(settings, provider)
+        settle_unknown(ledger, provider, settings)
+        try:
+            while _deliver_batch(ledger, provider, writer, settings) or _next_minute(ledger, provider, settings):
+                pass
+        except _Trouble as trouble:
+            ledger.note_trouble(name, str(trouble.error))
+            return trouble.error
+    return None
+
+
+def _fail_over(ledger: Ledger, fallback: str, settings: Settings) -> bool:
+    """Give what waits to the fallback, if the trouble lasts for long enough; whether anything was given."""
+    patience = timedelta(minutes=settings.delivery_fallback_after)
+    moved = ledger.fail_over(settings.delivery, fallback, patience)
+    if moved:
+        log.warning("%s is in trouble: %d messages go by %s.", settings.delivery, moved, fallback)
+    return moved > 0
+
+
+class _Trouble(Exception):
+    """The provider cannot be reached, or refuses us whatever the letter."""
+
+    def __init__(self, error: PerennialError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def recover(ledger: Ledger, settings: Settings) -> int:
@@ -67,12 +111,15 @@ def recover(ledger: Ledger, settings: Settings) -> int:
     return recovered
 
 
-def settle_unknown(ledger: Ledger, provider: Provider, settings: Settings) -> int:
+def settle_unknown(ledger: Ledger, provider: Provider[Any], settings: Settings) -> int:
     """
     Settle `unknown` messages where the provider can tell; returns how many.
 
-    Held by it: accepted. Not held: queued again, but only when the worker is known to be dead.
+    Held by it: accepted. Not held: queued again, but only when the worker is known to be dead. SMTP cannot tell: what
+    was handed over and did not come back in three days is presumed to be accepted.
     """
+    if provider.name == "smtp":
+        return ledger.presume_accepted(provider.name)
     unknown = ledger.unknown(provider.name)
     held = provider.lookup(unknown) if unknown else None
     if held is None:
@@ -101,10 +148,23 @@ def reconcile(settings: Settings, *, by: str, restored: bool = False) -> dict[st
         return ledger.reconcile(set(handed.items()), by=by, restored=restored)
 
 
-def _deliver_batch(ledger: Ledger, provider: Provider, writer: "_Writer", settings: Settings) -> bool:
+def settle_by_hand(message_ids: Collection[str], state: str, settings: Settings, *, by: str, why: str) -> int:
+    """
+    Settle unknown messages as a person found out: accepted, failed, cancelled, or queued to be sent again.
+
+    Returns how many there were. Raises Permanent for another state and for a message that is not unknown.
+    """
+    with open_ledger(settings) as ledger:
+        known = {row["message_id"] for row in ledger.unknown_messages()}
+        if others := [message_id for message_id in message_ids if message_id not in known]:
+            raise Permanent(f"Not unknown: {', '.join(others)}. Nothing was settled; see `perennial messages unknown`.")
+        return ledger.settle_unknown([Outcome(message_id, State(state)) for message_id in message_ids], by=by, why=why)
+
+
+def _deliver_batch(ledger: Ledger, provider: Provider[Any], writer: "_Writer", settings: Settings) -> bool:
     lease_id = str(uuid7())
     with Journal(_journals(settings), lease_id) as journal:
-        claim = ledger.claim(lease_id, provider.name, BATCH, LEASE)
+        claim = ledger.claim(lease_id, provider.name, provider.at_once, LEASE, per_minute=settings.delivery_per_minute)
         if claim is None:
             journal.discard()
             return False
@@ -113,51 +173,64 @@ def _deliver_batch(ledger: Ledger, provider: Provider, writer: "_Writer", settin
             for result in provider.send(batch.letters(writer), batch.hand_off):
                 batch.record(result)
         except PerennialError as error:
-            ledger.settle(lease_id, batch.outcomes(stopped_by=str(error)))
-            raise
-        ledger.settle(lease_id, batch.outcomes())
+            _settle(ledger, batch, provider, stopped_by=str(error))
+            if isinstance(error, Unwritable):
+                raise
+            raise _Trouble(error) from error
+        _settle(ledger, batch, provider)
     return True
 
 
-class _Writer:
-    """Turns claimed messages into letters. Raises BadConfig when our own sender or secret is wrong."""
+def _next_minute(ledger: Ledger, provider: Provider[Any], settings: Settings) -> bool:
+    """Where more is due than this minute may take: wait for the next one. Under the demo clock there is no next."""
+    if settings.delivery_per_minute is None or settings.now is not None or not ledger.has_due(provider.name):
+        return False
+    now = current_time(settings)
+    sleep(60 - now.second - now.microsecond / 1_000_000)
+    return True
 
-    def __init__(self, settings: Settings) -> None:
+
+def _settle(ledger: Ledger, batch: "_Batch", provider: Provider[Any], *, stopped_by: str | None = None) -> None:
+    ledger.settle(batch.lease_id, batch.outcomes(stopped_by=stopped_by))
+    if batch.was_answered:
+        ledger.note_working(provider.name)
+
+
+class _Writer:
+    """Turns claimed messages into the provider's letters. Raises BadConfig when our own sender or secret is wrong."""
+
+    def __init__(self, settings: Settings, provider: Provider[Any]) -> None:
         self._settings = settings
-        self._secret = signing_secret(settings)
+        self._provider = provider
+        self._links = Links(settings, provider.name)
         try:
-            self._sender = split_mailbox(settings.sender)[1]
+            split_mailbox(settings.sender)
         except Unsendable as error:
             raise BadConfig(f"PERENNIAL_SENDER: {error}") from error
 
-    def letter(self, message: Claimed) -> Letter:
+    def letter(self, message: Claimed, template: CompiledTemplate) -> Letter:
         """The letter of one message. Raises Permanent naming neither address nor content."""
-        link = f"{self._settings.public_url.rstrip('/')}/unsubscribe/{seal(message.message_id, self._secret)}"
-        name = f"{message.campaign}/{message.locale}"
-        template = CompiledTemplate(name, message.template_hash, message.subject, message.html, message.text)
-        try:
-            context = RenderContext.model_validate(message.context | {"unsubscribe_url": link})
-        except ValidationError as error:
-            fields = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-            raise BadConfig(f"{name}: the context does not fit the template: {fields}") from error
-        rendered = render(template, context)
+        rendered, own = written(message, template, self._links)
         mail = Mail(
             message_id=message.message_id,
+            campaign=message.campaign,
             sender=self._settings.sender,
             recipient=message.address,
             date=current_time(self._settings),
             subject=rendered.subject,
             html=rendered.html,
             text=rendered.text,
-            unsubscribe_url=link if message.purpose == "promotional" else None,
+            unsubscribe_url=own["unsubscribe_url"] if message.purpose == "promotional" else None,
         )
-        return Letter(message.message_id, self._sender, clean_address(message.address), compose(mail))
+        letter: Letter = self._provider.prepare(mail)
+        return letter
 
 
 class _Batch:
     """One claim on its way: what was handed over, and what became of each message."""
 
     def __init__(self, claim: Claim, objections: dict[str, str], journal: Journal, settings: Settings) -> None:
+        self.lease_id = claim.lease_id
         self._claim = claim
         self._objections = objections
         self._journal = journal
@@ -167,13 +240,14 @@ class _Batch:
 
     def letters(self, writer: _Writer) -> Iterator[Letter]:
         """The letters to send; what is held back or cannot be written gets its outcome here."""
+        templates = {key: compiled(template) for key, template in self._claim.templates.items()}
         for message in self._claim.messages:
             objection = self._objections.get(message.message_id)
             if objection:
                 self._done[message.message_id] = Outcome(message.message_id, State.HELD, reason=objection)
                 continue
             try:
-                letter = writer.letter(message)
+                letter = writer.letter(message, templates[message.template_hash])
             except Permanent as error:  # about this message only: the others go on
                 self._done[message.message_id] = Outcome(message.message_id, State.FAILED, reason=str(error))
                 log.warning("Message %s cannot be written: %s", message.message_id, error)
@@ -191,6 +265,11 @@ class _Batch:
         self._done[result.message_id] = _outcome(result, self._handed.get(result.message_id))
         self._journal.record(result)
 
+    @property
+    def was_answered(self) -> bool:
+        """Whether the provider said yes or no to a letter."""
+        return any(outcome.reply and outcome.state in (State.ACCEPTED, State.FAILED) for outcome in self._done.values())
+
     def outcomes(self, *, stopped_by: str | None = None) -> list[Outcome]:
         """An outcome for every message; what was not handed over before sending stopped is tried again later."""
         left = [
@@ -201,6 +280,7 @@ class _Batch:
         return [*self._done.values(), *left]
 
 
+@lru_cache(maxsize=256)  # the same object batch after batch: rendering looks its sources up by their hash, kept in them
 def _outcome(result: Result, handed_at: datetime | None) -> Outcome:
     return Outcome(result.message_id, State(result.verdict.value), reply=result.reply, handed_at=handed_at)
 

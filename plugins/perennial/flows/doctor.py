@@ -1,16 +1,20 @@
 """Is this installation fit to work? What is wrong is told with what to do about it."""
 
+import os
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
+from perennial.delivery.provider import open_provider
 from perennial.flows.validate import checks
 from perennial.foundation.days import current_time
-from perennial.foundation.errors import PerennialError
+from perennial.foundation.errors import BadConfig, PerennialError
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
 from perennial.warehouse import Progress, open_warehouse
@@ -43,6 +47,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _warehouse(settings)
     yield _ledger(settings)
     yield _mail(settings)
+    if settings.bounce_mailbox is not None:
+        yield _bounces(settings.bounce_mailbox)
     for name, check in checks(settings):
         try:
             yield Finding("ok", name, check())
@@ -83,22 +89,46 @@ def _ledger(settings: Settings) -> Finding:
     try:
         with open_ledger(settings) as ledger:
             ledger.require_newest()
-            states = ledger.counts_by_state()
+            states, outages = ledger.counts_by_state(), ledger.outages()
     except PerennialError as error:
         return Finding("wrong", "ledger", str(error))
     if states.get("unknown"):
         return Finding(
             "warning", "ledger", f"{states['unknown']} messages are unknown: nobody can tell if they went out"
         )
+    if outages:
+        worst = max(outages, key=lambda outage: outage.attempts)
+        since = f"{worst.attempts} attempts since {worst.since:%Y-%m-%d %H:%M} UTC"
+        return Finding("warning", "ledger", f"{worst.provider} took nothing in {since}: {worst.error}")
     return Finding("ok", "ledger", f"{sum(states.values()):,} messages")
 
 
 def _mail(settings: Settings) -> Finding:
     if settings.delivery == "mailbox":
         return Finding("ok", "mail", f"goes to {settings.mailbox_dir}; nothing real is sent")
-    server = f"{settings.smtp_host}:{settings.smtp_port}"
-    try:
-        with socket.create_connection((settings.smtp_host, settings.smtp_port), timeout=5):
-            return Finding("ok", "mail", f"{server} answers")
-    except OSError as error:
-        return Finding("wrong", "mail", f"{server} does not answer ({error}). Check PERENNIAL_SMTP_HOST and _PORT.")
+    answering = []
+    for name in filter(None, (settings.delivery, settings.delivery_fallback)):
+        host, port, setting = _server(name, settings)
+        try:
+            with open_provider(name, settings), socket.create_connection((host, port), timeout=5):
+                answering.append(f"{host}:{port} answers")
+        except OSError as error:
+            return Finding("wrong", "mail", f"{host}:{port} does not answer ({error}). Check {setting}.")
+        except BadConfig as error:
+            return Finding("wrong", "mail", str(error))
+    return Finding("ok", "mail", ", ".join(answering))
+
+
+def _server(name: str, settings: Settings) -> tuple[str, int, str]:
+    """Host and port of a provider of real mail, and the settings that say so."""
+    if name == "smtp":
+        return settings.smtp_host, settings.smtp_port, "PERENNIAL_SMTP_HOST and _PORT"
+    url = urlsplit(settings.sendgrid_url if name == "sendgrid" else settings.mailgun_url)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.hostname or "", port, f"PERENNIAL_{name.upper()}_URL"
+
+
+def _bounces(folder: Path) -> Finding:
+    if not (folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)):
+        return Finding("wrong", "bounces", f"{folder} is no folder that can be read. Set PERENNIAL_BOUNCE_MAILBOX.")
+    return Finding("ok", "bounces", f"are read from {folder}")

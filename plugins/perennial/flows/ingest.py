@@ -9,9 +9,10 @@ from dataclasses import asdict
 from datetime import date, datetime
 from functools import cached_property
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from perennial.contracts import load_contracts
+from perennial.contracts import Erased, load_contracts
 from perennial.flows.day_order import is_outdated
 from perennial.flows.raw_tables import (
     CHECKS,
@@ -28,6 +29,7 @@ from perennial.flows.regularity import judge_regularity
 from perennial.foundation.days import Run, current_time
 from perennial.foundation.errors import BadData
 from perennial.foundation.settings import Settings
+from perennial.ledger import open_ledger
 from perennial.quality import FINDINGS, Check, validate
 from perennial.sources import (
     REASONS,
@@ -49,6 +51,7 @@ from perennial.sources import (
     source_names,
     superseded_duplicates,
     take,
+    without_erased,
 )
 from perennial.warehouse import Warehouse, open_warehouse
 
@@ -89,7 +92,11 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
         if is_outdated(run, warehouse):
             return {}
         create_raw_tables(warehouse, contracts.values())
-        figures = {name: _Loader(warehouse, source, run, settings).load(known_at) for name, source in sources.items()}
+        with open_ledger(settings) as ledger:
+            erased = ledger.erased()
+        figures = {
+            name: _Loader(warehouse, source, erased, run, settings).load(known_at) for name, source in sources.items()
+        }
         judge_regularity(warehouse, sources.values(), run, settings)
         failed = [name for name, source in sources.items() if source.required and _newest_failed(warehouse, name)]
     if failed and known_at is None:  # a rebuild repeats what was, it does not judge it
@@ -103,9 +110,10 @@ def load(run: Run, settings: Settings, known_at: datetime | None = None) -> dict
 class _Loader:
     """One source going through the gate in one run."""
 
-    def __init__(self, warehouse: Warehouse, source: Source, run: Run, settings: Settings) -> None:
+    def __init__(self, warehouse: Warehouse, source: Source, erased: Erased, run: Run, settings: Settings) -> None:
         self.warehouse = warehouse
         self.source = source
+        self.erased = erased
         self.run = run
         self.settings = settings
         self.ingested_at = current_time(settings)
@@ -184,12 +192,11 @@ class _Loader:
             counts = batch.counts(FINDINGS, self.settings.zone)
             held = {count.entry: self._why_held(count) for count in counts if self._is_held(count)}
             findings = self._judge_forms(batch_id, batch, held)
+            accepted = batch.accepted(FINDINGS, list(held), batch_id, self.ingested_at, self.settings)
+            self._append_rows(accepted)
             self.warehouse.append(
-                f"raw.{self.source.contract.name}",
-                batch.accepted(FINDINGS, list(held), batch_id, self.ingested_at, self.settings),
-            )
-            self.warehouse.append(
-                "quarantine.rows", batch.quarantined(FINDINGS, list(held), batch_id, self.ingested_at, self.run.day)
+                "quarantine.rows",
+                batch.quarantined(FINDINGS, list(held), batch_id, self.ingested_at, self.run.day, self.erased),
             )
             self._record_files(batch_id, batch, counts, held)
             self._record_mix(batch_id, batch, held)
@@ -208,7 +215,7 @@ class _Loader:
             refused = rows.filter(pc.is_valid(rows[REASONS])).select(["_row", REASONS]).to_pylist()
             figures.update(rows=len(rows), accepted=len(accepted), quarantined=len(refused))
             days += pc.drop_null(pc.unique(accepted["_day"])).to_pylist()
-            self.warehouse.append(f"raw.{self.source.contract.name}", stamped(accepted, stamps))
+            self._append_rows(stamped(accepted, stamps))
             common = file | {"contract": self.source.contract.name, "day": self.run.day, "content": "{}"}
             quarantined = [
                 common | {"row": row["_row"], "reasons": row[REASONS], "ingested_at": self.ingested_at}
@@ -225,6 +232,10 @@ class _Loader:
         )
         self._append_files([self._file(batch_id, entry, "loaded", None, max(days, default=None), **figures)])
         self._count(files=1, landed=figures["rows"], accepted=figures["accepted"], quarantined=figures["quarantined"])
+
+    def _append_rows(self, accepted: pa.RecordBatchReader | pa.Table) -> None:
+        with without_erased(accepted, self.source.contract, self.erased) as rows:
+            self.warehouse.append(f"raw.{self.source.contract.name}", rows)
 
     def _is_held(self, count: FileCount) -> bool:
         return count.quarantined > self.source.max_refused * count.rows

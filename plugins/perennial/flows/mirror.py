@@ -1,9 +1,10 @@
 """The ledger's part of the warehouse: copies that models may read."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from perennial.foundation.settings import Settings
 from perennial.ledger import Ledger, open_ledger
@@ -59,7 +60,21 @@ _MIRRORS: dict[str, tuple[str, str, dict[str, str]]] = {
             "topic": "text",
             "state": "text",
             "recorded_at": "timestamptz",
+            "source": "text",
             "appended_at": "timestamptz",
+        },
+    ),
+    "survey_answers": (
+        "answer_id",
+        "updated_at",
+        {
+            "answer_id": "text",
+            "message_id": "text",
+            "survey": "text",
+            "score": "integer",
+            "answered_at": "timestamptz",
+            "superseded_at": "timestamptz",
+            "updated_at": "timestamptz",
         },
     ),
     "audit_log": (
@@ -80,8 +95,14 @@ _MIRRORS: dict[str, tuple[str, str, dict[str, str]]] = {
         },
     ),
 }
-_SQL = {pa.string(): "text", pa.date32(): "date"}
-_ARROW = {"text": pa.string(), "date": pa.date32(), "timestamptz": pa.timestamp("us", tz="UTC"), "boolean": pa.bool_()}
+_SQL = {pa.string(): "text", pa.date32(): "date", pa.int64(): "bigint"}
+_ARROW = {
+    "text": pa.string(),
+    "integer": pa.int32(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+}
 
 
 # Frozen decisions, as their files hold them.
@@ -96,8 +117,14 @@ DECISIONS = pa.schema(
         "variant": pa.string(),
         "reason": pa.string(),
         "failing_check": pa.string(),
+        "partner": pa.string(),
+        "people": pa.int64(),  # 1; more in what is left of old decisions, which are counts and name nobody
     }
 )
+KEPT_REASONS = ("send", "campaign_holdout", "global_holdout")  # for ever
+KEPT_DAYS = 90  # other decisions; then as counts
+_COUNTED_BY = tuple(name for name in DECISIONS.names if name not in ("occurrence", "customer_id", "people"))
+_COMPACTED = ".kept"
 
 
 def create_mirrors(warehouse: Warehouse) -> None:
@@ -108,7 +135,7 @@ def create_mirrors(warehouse: Warehouse) -> None:
 
 
 def mirror_ledger(warehouse: Warehouse, settings: Settings) -> None:
-    """Copy what is new in the ledger, without addresses, contexts and proofs."""
+    """Copy what is new in the ledger, without addresses, contexts, comments and proofs."""
     create_mirrors(warehouse)
     with open_ledger(settings) as ledger:
         for name, (key, changed, columns) in _MIRRORS.items():
@@ -156,3 +183,42 @@ def _load_decisions(warehouse: Warehouse, ledger: Ledger) -> None:
     for campaign_run in frozen:
         if (campaign_run.campaign, campaign_run.send_day) not in loaded:
             warehouse.append("campaigns.decisions", ledger.read_frozen(campaign_run.decisions))
+
+
+def compact_decisions(warehouse: Warehouse, ledger: Ledger, send_day: date) -> int:
+    """
+    Of decisions older than KEPT_DAYS keep who was written to or held out; the others become counts that name nobody.
+
+    In the ledger's files and in the warehouse alike; it may be killed at any moment and run again. Returns how many
+    files became smaller.
+    """
+    before = send_day - timedelta(days=KEPT_DAYS)
+    compacted = 0
+    for run in ledger.campaign_runs():
+        if run.send_day < before and _COMPACTED not in run.decisions.path:
+            rows = _compacted(ledger.read_frozen(run.decisions))
+            file = ledger.write_frozen(f"{run.campaign}{_COMPACTED}", run.send_day, rows)
+            compacted += ledger.exchange_decisions(run, file, why=f"older than {KEPT_DAYS} days")
+    others = "send_day < $before and customer_id <> '' and reason not in ('" + "', '".join(KEPT_REASONS) + "')"
+    columns = ", ".join(_COUNTED_BY)
+    with warehouse.transaction():
+        warehouse.execute(
+            f"insert into campaigns.decisions ({columns}, occurrence, customer_id, people)"
+            f" select {columns}, '', '', count(*) from campaigns.decisions where {others} group by {columns}",
+            before=before,
+        )
+        warehouse.execute(f"delete from campaigns.decisions where {others}", before=before)
+    return compacted
+
+
+def _compacted(rows: pa.Table) -> pa.Table:
+    if "people" not in rows.column_names:  # of an older version
+        rows = rows.append_column("people", pa.array([1] * rows.num_rows, pa.int64()))
+    if "partner" not in rows.column_names:
+        rows = rows.append_column("partner", pa.nulls(rows.num_rows, pa.string()))
+    is_kept = pc.is_in(rows["reason"], pa.array(KEPT_REASONS))
+    counted = rows.filter(pc.invert(is_kept)).group_by(list(_COUNTED_BY)).aggregate([("people", "sum")])
+    nobody = pa.array([""] * counted.num_rows, pa.string())
+    counts = {**{name: counted[name] for name in _COUNTED_BY}, "people": counted["people_sum"]}
+    others = pa.table({**counts, "occurrence": nobody, "customer_id": nobody}).select(DECISIONS.names).cast(DECISIONS)
+    return pa.concat_tables([rows.filter(is_kept).select(DECISIONS.names).cast(DECISIONS), others])

@@ -78,7 +78,7 @@ _INTERNAL = {
             and (trusted.linked is null or people.customer_id in (select customer_id from core.merged_customers))
     """,
     "internal.decisions": """
-        select campaign, send_day, customer_id, arm, variant, reason, failing_check
+        select campaign, send_day, customer_id, arm, variant, reason, failing_check, coalesce(people, 1) as people
         from campaigns.decisions
     """,
 }

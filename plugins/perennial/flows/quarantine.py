@@ -13,8 +13,9 @@ from perennial.flows.reading import Row
 from perennial.foundation.days import current_time, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
+from perennial.ledger import open_ledger
 from perennial.quality import FINDINGS, validate
-from perennial.sources import Batch, Source, landed, load_source, open_scratch, parse
+from perennial.sources import Batch, Source, landed, load_source, open_scratch, parse, without_erased
 from perennial.warehouse import Warehouse, open_warehouse
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,11 @@ def replay(source_name: str, settings: Settings, *, dry_run: bool = False) -> di
 def _take(warehouse: Warehouse, source: Source, batch: Batch, passing: pa.Table, settings: Settings) -> None:
     """Move the rows `passing` from quarantine to the raw table, as part of the files they came in."""
     raw, number = f"raw.{source.contract.name}", next_batch(warehouse)
-    warehouse.append(raw, batch.accepted(FINDINGS, [], number, current_time(settings), settings, only=passing))
+    with open_ledger(settings) as ledger:
+        erased = ledger.erased()
+    accepted = batch.accepted(FINDINGS, [], number, current_time(settings), settings, only=passing)
+    with without_erased(accepted, source.contract, erased) as rows:
+        warehouse.append(raw, rows)
     warehouse.execute("drop table if exists taken_rows")
     warehouse.load("taken_rows", passing, temporary=True)
     warehouse.execute(

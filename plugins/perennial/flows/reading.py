@@ -12,7 +12,7 @@ from perennial.flows.publications import LATEST, MANIFEST
 from perennial.flows.retention import rebuild_horizon
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
-from perennial.ledger import open_ledger
+from perennial.ledger import EVERYTHING, Approval, open_ledger
 from perennial.metrics.words import REASONS, percent, plain
 from perennial.warehouse.snapshot import Snapshot, open_snapshot
 
@@ -104,6 +104,15 @@ def status(settings: Settings) -> Row:
             for campaign, frozen in sorted(newest.items())
         }
         found["messages"] = ledger.counts_by_state()
+        found["waiting_for_approval"] = [
+            f"{run.campaign} for {run.send_day}" for run in ledger.campaign_runs() if run.approval is Approval.WAITING
+        ]
+        found["paused"] = [
+            f"{'all delivery' if pause.subject == EVERYTHING else pause.subject} since {pause.since:%Y-%m-%d %H:%M} UTC"
+            f" by {pause.by}: {pause.why}"
+            for pause in ledger.pauses()
+        ]
+        found["set_aside"] = {f"{row['provider']} {row['reason']}": row["events"] for row in ledger.set_aside_counts()}
     files, until = rebuild_horizon(settings)
     found["rebuild_horizon"] = {"pseudonymised_files": files, "came_until": until}
     found["failures"] = _newest_failures(settings)

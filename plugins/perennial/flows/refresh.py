@@ -3,6 +3,7 @@
 import logging
 
 from perennial.contracts import load_contracts
+from perennial.flows.consents import append_consents
 from perennial.flows.day_order import close_day, is_outdated, open_day, still_open
 from perennial.flows.mirror import mirror_ledger
 from perennial.flows.raw_tables import create_raw_tables
@@ -32,6 +33,8 @@ def refresh(schema: str, run: Run, settings: Settings) -> dict[str, int]:
         if schema == SCHEMAS[0]:
             prepare(run, warehouse, materializer, settings)
         rows = build_schema(schema, materializer)
+        if schema == "core":  # whose the statements are is known now
+            rows["ledger.consents"] = append_consents(warehouse, settings)
         if schema == SCHEMAS[-1]:
             materializer.settle()
         return rows
@@ -54,7 +57,7 @@ def prepare(run: Run, warehouse: Warehouse, materializer: Materializer, settings
     """Everything that models read and that is not made by models: raw tables, rule books, copies of the ledger."""
     create_raw_tables(warehouse, load_contracts(settings).values())
     open_day(run, warehouse, settings)
-    for table, rows in rule_tables(settings).items():
+    for table, rows in rule_tables(run, settings).items():
         materializer.load_rules(table, rows)
     mirror_ledger(warehouse, settings)
     materializer.seed()

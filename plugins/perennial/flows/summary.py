@@ -49,6 +49,12 @@ def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     if not found["decisions"]:
         yield "  none yet"
     yield f"Messages    {_counts(found['messages'])}"
+    for waiting in found["waiting_for_approval"]:
+        yield f"  waits for an approval: {waiting}"
+    for paused in found["paused"]:
+        yield f"  paused: {paused}"
+    if found["set_aside"]:
+        yield f"Set aside   {_counts(found['set_aside'])} (events of providers: the ledger's set_aside_events)"
     yield ""
     yield from _day(found["kpis"], settings.currency)
     yield ""

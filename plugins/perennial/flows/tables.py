@@ -1,18 +1,17 @@
 """Which tables there are: SQL files, tables written from rule books, and the rule books themselves."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
-from itertools import pairwise
 
 import pyarrow as pa
 
-from perennial.campaigns.contact_policy import load_contact_policy
-from perennial.campaigns.definition import Campaign, load_campaigns
+from perennial.campaigns.definition import load_campaigns
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import Contract, load_contracts
 from perennial.contracts.staging import GRAIN, staging_keys, staging_pii, staging_sql
 from perennial.customers.identity import load_identity_rules
+from perennial.flows.campaign_tables import Rows, campaign_tables, candidates_sql, send_day_tables
 from perennial.foundation.days import Run
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
@@ -21,21 +20,16 @@ from perennial.metrics.rules import load_metric_rules
 from perennial.quality import load_intake_rules
 from perennial.segments.definitions import compile_segment_names, compile_segments, load_segments
 from perennial.segments.rfm import load_rfm_map
-from perennial.sources import load_sources
 from perennial.warehouse import Materializer, Model, Warehouse, open_warehouse, read_models, written_model
 
 # Data goes this way only; a table reads its own schema and the ones before it.
 SCHEMAS = ("staging", "core", "customers", "loyalty", "segments", "churn", "campaigns", "marts")
 INPUTS = ("raw", "rules", "ledger")
-BUCKETS = 10_000  # shares of experiments are cut to a hundredth of a per cent
 _CALENDAR = (date(2000, 1, 1), date(2050, 1, 1))
 
-Rows = list[dict[str, object]]
 
-
-def all_models(run: Run, settings: Settings) -> dict[str, Model]:
+def all_models(settings: Settings) -> dict[str, Model]:
     """Every model by table, each after those it reads; raises BadConfig naming file and problem."""
-    due = [campaign for campaign in load_campaigns(settings) if campaign.is_due(run.send_day)]
     written = [
         *(_staging(contract) for contract in load_contracts(settings).values()),
         written_model(
@@ -54,9 +48,9 @@ def all_models(run: Run, settings: Settings) -> dict[str, Model]:
         ),
         written_model(
             "campaigns.candidates",
-            candidates_sql(due),
+            candidates_sql(load_campaigns(settings)),
             settings.files.whole("templates"),
-            "Who is considered by each campaign due on the send day. One row per campaign and customer.",
+            "Who is considered by each campaign on the send day. One row per campaign and customer.",
             ("campaign", "customer_id"),
         ),
     ]
@@ -92,37 +86,16 @@ def _staging(contract: Contract) -> Model:
     )
 
 
-def candidates_sql(campaigns: list[Campaign]) -> str:
-    """One query for the audience of every campaign: campaign, customer_id."""
-    if not campaigns:
-        return "select 'none' as campaign, customer_id from campaigns.audience where customer_id is null"
-    return "\nunion all\n".join(
-        f"select '{campaign.id}' as campaign, customer_id\nfrom campaigns.audience\nwhere {_who(campaign)}"
-        for campaign in campaigns  # ids are checked names, conditions are written from a checked tree
-    )
-
-
-def _who(campaign: Campaign) -> str:
-    excluded = " ".join(
-        f"and not exists (select 1 from segments.membership as excluded where excluded.segment = '{segment}'"
-        " and excluded.customer_id = audience.customer_id)"
-        for segment in campaign.file.audience.exclude
-    )
-    return f"({campaign.audience.sql}) {excluded}".strip()
-
-
-def rule_tables(settings: Settings) -> dict[str, pa.Table]:
-    """The rule books as tables, by name; raises BadConfig naming file, field and value."""
+def rule_tables(run: Run, settings: Settings) -> dict[str, pa.Table]:
+    """The rule books as tables, by name, as they are on the run's send day; BadConfig names file, field and value."""
     text, whole, real, day = pa.string(), pa.int64(), pa.float64(), pa.date32()
     loyalty = load_loyalty_rules(settings).tables()
-    campaigns = load_campaigns(settings)
-    policy = load_contact_policy(settings)
     identity = load_identity_rules(settings)
     first, last = _CALENDAR
     tables: Mapping[str, tuple[dict[str, pa.DataType], Rows]] = {
         "rules.calendar": ({"day": day}, [{"day": first + timedelta(n)} for n in range((last - first).days)]),
         "rules.rfm": ({"code": text, "segment": text}, load_rfm_map(settings).rows()),
-        "rules.loyalty": ({"qualifying_days": whole}, loyalty["rules.loyalty"]),
+        "rules.loyalty": ({"qualifying_days": whole, "expires_after_days": whole}, loyalty["rules.loyalty"]),
         "rules.tiers": ({"place": whole, "tier": text, "from_points": whole}, loyalty["rules.tiers"]),
         "rules.earning": (
             {
@@ -162,84 +135,16 @@ def rule_tables(settings: Settings) -> dict[str, pa.Table]:
             {"segment": text, "title": text, "kind": text},
             [{"segment": s.name, "title": s.title, "kind": s.kind} for s in load_segments(settings)],
         ),
-        "rules.campaigns": (
-            {
-                "campaign": text,
-                "purpose": text,
-                "topic": text,
-                "priority": whole,
-                "holdout": real,
-                "repeat_at_most": whole,
-                "repeat_days": whole,
-                "goal_days": whole,
-            },
-            [_campaign_row(campaign) for campaign in campaigns],
-        ),
-        "rules.campaign_needs": ({"campaign": text, "source": text}, _needs(campaigns, settings)),
         "rules.intake": ({"unmended_days": whole}, [{"unmended_days": load_intake_rules(settings).unmended_days}]),
-        "rules.campaign_variants": (
-            {"campaign": text, "variant": text, "from_bucket": whole, "to_bucket": whole},
-            [row for campaign in campaigns for row in _variant_rows(campaign)],
-        ),
-        "rules.contact_policy": (
-            {"at_most": whole, "every_days": whole, "min_gap_days": whole},
-            [
-                {
-                    "at_most": policy.promotional.at_most,
-                    "every_days": policy.promotional.every_days,
-                    "min_gap_days": policy.min_gap_days,
-                }
-            ],
-        ),
     }
-    return {name: pa.Table.from_pylist(rows, pa.schema(columns)) for name, (columns, rows) in tables.items()}
-
-
-def _campaign_row(campaign: Campaign) -> dict[str, object]:
-    file = campaign.file
-    return {
-        "campaign": campaign.id,
-        "purpose": file.purpose,
-        "topic": file.topic,
-        "priority": file.priority,
-        "holdout": float(file.experiment.holdout),
-        "repeat_at_most": file.repeat.at_most,
-        "repeat_days": file.repeat.every_days,
-        "goal_days": file.goal.within_days,
-    }
-
-
-def _needs(campaigns: Iterable[Campaign], settings: Settings) -> Rows:
-    """Campaign and source, for each source that a campaign needs by its name or by its contract's."""
-    contract_of = {name: source.contract.name for name, source in load_sources(settings).items()}
-    known = {*contract_of, *load_contracts(settings)}
-    rows: Rows = []
-    for campaign in campaigns:
-        for need in campaign.file.needs:
-            if need not in known:
-                raise BadConfig(
-                    f"{campaign.folder / 'campaign.yaml'}: field needs: {need!r} is neither a contract nor a source. "
-                    f"There are: {', '.join(sorted(known))}."
-                )
-        needed = [name for name, contract in contract_of.items() if {name, contract} & {*campaign.file.needs}]
-        rows += [{"campaign": campaign.id, "source": name} for name in needed]
-    return rows
-
-
-def _variant_rows(campaign: Campaign) -> Rows:
-    variants = campaign.file.experiment.variants
-    total = sum(variant.weight for variant in variants)
-    bounds = [BUCKETS * sum(v.weight for v in variants[:place]) // total for place in range(len(variants) + 1)]
-    return [
-        {"campaign": campaign.id, "variant": variant.name, "from_bucket": start, "to_bucket": end}
-        for variant, (start, end) in zip(variants, pairwise(bounds), strict=True)
-    ]
+    found = {name: pa.Table.from_pylist(rows, pa.schema(columns)) for name, (columns, rows) in tables.items()}
+    return found | campaign_tables(settings) | send_day_tables(run, settings)
 
 
 @contextmanager
 def open_tables(run: Run, settings: Settings) -> Iterator[tuple[Warehouse, Materializer]]:
     """The warehouse, held for writing, and what makes its tables as of the run's day."""
-    models = all_models(run, settings)
+    models = all_models(settings)
     with open_warehouse(settings) as warehouse:
         yield warehouse, Materializer(warehouse, models, run.day)
 

@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
 
+APPROVAL_COUNTS_FOR = timedelta(hours=24)
+"""How long after planning a yes may come; later what was decided is stale, and the answer is no."""
+
 
 def current_time(settings: Settings) -> datetime:
     """Now, in UTC; under the demo clock always its moment."""

@@ -7,7 +7,7 @@ from typing import Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from perennial.foundation.errors import BadConfig
@@ -54,8 +54,18 @@ class Settings(BaseSettings):
     warehouse_connections: int = Field(4, ge=1, description="Tables that a PostgreSQL warehouse makes at once.")
     lock_timeout: float = Field(60, ge=0, description="Seconds to wait for another writer of the warehouse file.")
 
-    delivery: Literal["mailbox", "smtp"] = Field(
-        "mailbox", description="mailbox: .eml files below <home>, nothing real is ever sent. smtp: real mail."
+    delivery: Literal["mailbox", "smtp", "sendgrid", "mailgun"] = Field(
+        "mailbox", description="mailbox: .eml files below <home>, nothing real is ever sent. The others: real mail."
+    )
+    delivery_workers: int = Field(1, ge=1, le=64, description="Deliveries at once, each with a connection of its own.")
+    delivery_per_minute: int | None = Field(
+        None, ge=1, description="At most so many messages a minute, over all workers. Default: no limit."
+    )
+    delivery_fallback: Literal["smtp", "sendgrid", "mailgun"] | None = Field(
+        None, description="Takes over what `delivery` did not take, while that cannot be reached or refuses us."
+    )
+    delivery_fallback_after: float = Field(
+        10, gt=0, description="Minutes of trouble, in three attempts or more, after which the fallback takes over."
     )
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(2525, gt=0, lt=65536)
@@ -63,13 +73,49 @@ class Settings(BaseSettings):
     smtp_password: SecretStr | None = None
     smtp_security: Literal["none", "starttls", "tls"] = "none"
     smtp_timeout: float = Field(30, gt=0, description="Seconds without an answer after which the server is given up.")
+    sendgrid_api_key: SecretStr | None = Field(None, description="A key that may send mail, and need do nothing else.")
+    sendgrid_url: str = Field(
+        "https://api.sendgrid.com", description="For an account in the EU https://api.eu.sendgrid.com."
+    )
+    sendgrid_sandbox: bool = Field(default=False, description="SendGrid checks each request and sends nothing.")
+    mailgun_api_key: SecretStr | None = Field(None, description="A sending key of the domain.")
+    mailgun_domain: str | None = Field(None, description="The domain that Mailgun sends for, such as mg.shop.example.")
+    mailgun_url: str = Field(
+        "https://api.mailgun.net", description="For a domain in the EU https://api.eu.mailgun.net."
+    )
+    mailgun_test_mode: bool = Field(default=False, description="Mailgun takes the mail, charges it and sends nothing.")
+    api_timeout: float = Field(
+        30, gt=0, description="Seconds without an answer after which SendGrid or Mailgun is given up."
+    )
+    bounce_mailbox: Path | None = Field(
+        None, description="Where bounces and complaints come: a Maildir, or a folder of .eml files."
+    )
+    mailgun_events_key: SecretStr | None = Field(
+        None, description="A key that may read the domain's events, which are asked for beside the webhooks."
+    )
     shop_name: str = "Perennial Demo Shop"
     shop_url: str = Field("https://shop.example/", description="Where links to the shop lead.")
     sender: str = Field("Perennial Demo Shop <hello@shop.example>", description="The From header.")
     postal_address: str = Field("Perennial Demo Shop, 1 Garden Lane, 10115 Berlin", description="Shown in each footer.")
+    web_host: str = Field("127.0.0.1", description="Where `make hooks` listens; behind a proxy that has the name.")
+    web_port: int = Field(8025, gt=0, lt=65536)
+    metrics_token: SecretStr | None = Field(
+        None, description="What Prometheus shows as its bearer token; without it there is no /metrics."
+    )
+    sendgrid_webhook_key: SecretStr | None = Field(
+        None, description="Verification key of SendGrid's signed event webhook; without it there is no such webhook."
+    )
+    mailgun_webhook_key: SecretStr | None = Field(
+        None, description="Mailgun's HTTP webhook signing key; without it there is no such webhook."
+    )
+    track: Literal["none", "opens", "clicks", "opens,clicks"] = Field(
+        "none", description="What our own web app counts of mails by SMTP and into the mailbox: docs/configuration.md."
+    )
     public_url: str = Field("http://127.0.0.1:8025", description="Where people reach the public web app.")
     secret: SecretStr | None = Field(
-        None, description="Signs unsubscribe links. Default: generated once, beside the ledger."
+        None,
+        description="Signs links in mails; a new one and older ones, separated by commas, to change it. Default: "
+        "generated once, beside the ledger.",
     )
 
     @field_validator("timezone")
@@ -80,6 +126,19 @@ class Settings(BaseSettings):
         except (ValueError, KeyError, OSError) as error:
             raise ValueError("is not an IANA time zone such as Europe/Berlin") from error
         return name
+
+    @field_validator("delivery_fallback")
+    @classmethod
+    def _another_provider(cls, fallback: str | None, others: ValidationInfo) -> str | None:
+        delivery = others.data.get("delivery")
+        if fallback and delivery in ("mailbox", fallback):
+            raise ValueError(f"stands in for another provider of real mail, and {PREFIX}DELIVERY is {delivery}")
+        return fallback
+
+    @field_validator("metrics_token", "sendgrid_webhook_key", "mailgun_webhook_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, given: object) -> object:
+        return None if given == "" else given  # a secret file that waits to be filled
 
     @field_validator("include")
     @classmethod
@@ -170,7 +229,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _is_secret(location: tuple[int | str, ...]) -> bool:
-    return any(word in str(part) for part in location for word in ("secret", "password", "connections"))
+    return any(word in str(part) for part in location for word in ("secret", "password", "connections", "key", "token"))
 
 
 def _with_password(url: str, password: SecretStr | None) -> str:

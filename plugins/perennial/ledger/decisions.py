@@ -3,17 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import BadConfig, BadData, Retryable
+from perennial.ledger.control import Approval
 from perennial.ledger.store import Store, insert_new
 from perennial.ledger.tables import campaign_runs, day_runs, templates
 
@@ -45,10 +47,11 @@ class NewCampaignRun:
 
     campaign: str
     send_day: date
-    occurrence: str
+    occurrence: str  # of all its candidates; empty where each has their own
     decisions: FrozenFile
     outbox: FrozenFile  # who is to be mailed, with address and context; purged before the decisions are
     counts: Mapping[str, int]  # decisions by reason
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class CampaignRun:
     decisions: FrozenFile
     outbox: FrozenFile
     counts: dict[str, int]
-    state: str  # frozen | queued
+    state: str  # frozen | queued | cancelled
+    approval: Approval
     frozen_at: datetime
     queued_at: datetime | None
 
@@ -84,6 +88,9 @@ class NewTemplate:
         parts = [self.campaign, self.locale, self.variant, self.subject, self.html, self.text]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    def row(self, now: datetime) -> dict[str, object]:
+        return {**asdict(self), "template_hash": self.hash, "created_at": now}
+
 
 class Decisions(Store):
     """The ledger's part about days and campaign runs."""
@@ -100,41 +107,89 @@ class Decisions(Store):
             rows = connection.execute(select(day_runs).order_by(day_runs.c.known_at, day_runs.c.day)).all()
         return [DayRun(row.day, Origin(row.origin), row.known_at, row.finished_at) for row in rows]
 
-    def write_frozen(self, name: str, send_day: date, content: "pa.Table | bytes") -> FrozenFile:
+    def planned_until(self, send_day: date) -> date | None:
+        """The last send day before `send_day` on which campaigns were decided; None before the first."""
+        live = day_runs.c.origin.in_([origin.value for origin in Origin if origin.may_queue])
+        with self._reading() as connection:
+            decided = connection.scalar(
+                select(func.max(campaign_runs.c.send_day)).where(campaign_runs.c.send_day < send_day)
+            )
+            run = connection.scalar(
+                select(func.max(day_runs.c.day)).where(live, day_runs.c.day < send_day - timedelta(days=1))
+            )
+        found = [decided] if decided else []
+        return max([*found, *([run + timedelta(days=1)] if run else [])], default=None)
+
+    def write_frozen(
+        self,
+        name: str,
+        send_day: date,
+        content: "pa.Table | bytes | Iterable[pa.RecordBatch]",
+        schema: "pa.Schema | None" = None,
+    ) -> FrozenFile:
         """
-        Write a Parquet file beside the ledger, durably, before it is frozen.
+        Write a Parquet file beside the ledger, durably, before it is frozen; batches need their `schema`.
 
         A file is named by its content, so that planning again, or twice at once, never touches a frozen one.
         Raises Retryable when it cannot be written.
         """
-        content = content if isinstance(content, bytes) else _parquet(content)
-        sha256 = hashlib.sha256(content).hexdigest()
-        path = Path("decisions") / send_day.isoformat() / f"{name}.{sha256[:12]}.parquet"
-        target = self._settings.ledger_dir / path
+        folder = Path("decisions") / send_day.isoformat()
+        target = self._settings.ledger_dir / folder
+        temporary = target / f".{name}.{uuid4().hex}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_durably(target, content)
+            target.mkdir(parents=True, exist_ok=True)
+            with temporary.open("x+b") as file:
+                _write(file, content, schema)
+                file.flush()
+                os.fsync(file.fileno())
+                file.seek(0)
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            path = folder / f"{name}.{sha256[:12]}.parquet"
+            temporary.replace(self._settings.ledger_dir / path)
+            _sync_folder(target)
         except OSError as error:
-            raise Retryable(f"{target}: the frozen file cannot be written: {error.strerror}.") from error
+            raise Retryable(f"{target}: the frozen {name} cannot be written: {error.strerror}.") from error
+        finally:
+            temporary.unlink(missing_ok=True)
         return FrozenFile(str(path), sha256)
 
     def read_frozen(self, file: FrozenFile) -> "pa.Table":
         """The rows of a frozen file. Raises BadData when it is missing or not what was frozen."""
         import pyarrow.parquet as pq
-        from pyarrow import BufferReader
 
+        with self._opened(file) as content:
+            return pq.read_table(content)
+
+    def frozen_batches(self, file: FrozenFile, rows: int = 1_000) -> "Iterator[pa.RecordBatch]":
+        """The same, so many rows at once."""
+        import pyarrow.parquet as pq
+
+        with self._opened(file) as content:
+            yield from pq.ParquetFile(content).iter_batches(rows)
+
+    def frozen_rows(self, file: FrozenFile) -> int:
+        """How many rows a frozen file has."""
+        import pyarrow.parquet as pq
+
+        with self._opened(file) as content:
+            return int(pq.ParquetFile(content).metadata.num_rows)
+
+    @contextmanager
+    def _opened(self, file: FrozenFile) -> Iterator[BinaryIO]:
         path = self._settings.ledger_dir / file.path
         try:
-            content = path.read_bytes()
+            opened = path.open("rb")
         except FileNotFoundError as error:
             raise BadData(f"{path}: this frozen file is missing. Put it back from a backup.") from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != file.sha256:
-            raise BadData(
-                f"{path}: this frozen file was changed: SHA-256 {found}, frozen as {file.sha256}. "
-                "Put it back from a backup."
-            )
-        return pq.read_table(BufferReader(content))
+        with opened as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+            if found != file.sha256:
+                raise BadData(
+                    f"{path}: this frozen file was changed: SHA-256 {found}, frozen as {file.sha256}. "
+                    "Put it back from a backup."
+                )
+            content.seek(0)
+            yield content
 
     def freeze(
         self, runs: Sequence[NewCampaignRun], new_templates: Sequence[NewTemplate], origin: Origin
@@ -146,19 +201,7 @@ class Decisions(Store):
         the ledger holds.
         """
         now = self._now()
-        template_rows = [
-            {
-                "template_hash": template.hash,
-                "campaign": template.campaign,
-                "locale": template.locale,
-                "variant": template.variant,
-                "subject": template.subject,
-                "html": template.html,
-                "text": template.text,
-                "created_at": now,
-            }
-            for template in new_templates
-        ]
+        template_rows = [template.row(now) for template in new_templates]
         run_rows = [
             {
                 "campaign": run.campaign,
@@ -171,6 +214,7 @@ class Decisions(Store):
                 "outbox_sha256": run.outbox.sha256,
                 "counts": dict(run.counts),
                 "state": "frozen",
+                "approval": (Approval.WAITING if run.needs_approval else Approval.NOT_NEEDED).value,
                 "frozen_at": now,
             }
             for run in runs
@@ -199,9 +243,30 @@ class Decisions(Store):
             self._audit(connection, "allow_stale_data", f"{campaign} {send_day}", by, why=why, decided_anew=frozen)
         return frozen is not None
 
+    def exchange_decisions(self, run: CampaignRun, file: FrozenFile, *, why: str) -> bool:
+        """Let another file of decisions take the place of a run's; False when another has already."""
+        which = (
+            campaign_runs.c.campaign == run.campaign,
+            campaign_runs.c.send_day == run.send_day,
+            campaign_runs.c.decisions_sha256 == run.decisions.sha256,
+        )
+        with self._writing(newest=True) as connection:
+            update = campaign_runs.update().where(*which)
+            values = {"decisions_file": file.path, "decisions_sha256": file.sha256}
+            is_exchanged = connection.execute(update.values(**values)).rowcount > 0
+            if is_exchanged:
+                subject = f"{run.campaign} {run.send_day}"
+                self._audit(
+                    connection, "exchange_decisions", subject, "perennial", why=why, before=run.decisions.sha256
+                )
+        if is_exchanged and file.path != run.decisions.path:
+            (self._settings.ledger_dir / run.decisions.path).unlink(missing_ok=True)
+        return is_exchanged
+
     def campaign_runs(self, *, campaign: str | None = None, send_day: date | None = None) -> list[CampaignRun]:
-        """Frozen runs, oldest first, of one campaign or send day where given."""
-        query = select(campaign_runs).order_by(campaign_runs.c.send_day, campaign_runs.c.campaign)
+        """Frozen runs, oldest first, of one campaign or send day where given; not those that decide nothing."""
+        query = select(campaign_runs).where(campaign_runs.c.decisions_file != "")
+        query = query.order_by(campaign_runs.c.send_day, campaign_runs.c.campaign)
         if campaign is not None:
             query = query.where(campaign_runs.c.campaign == campaign)
         if send_day is not None:
@@ -220,32 +285,28 @@ def _campaign_run(row: Any) -> CampaignRun:
         outbox=FrozenFile(row.outbox_file, row.outbox_sha256),
         counts=row.counts,
         state=row.state,
+        approval=Approval(row.approval),
         frozen_at=row.frozen_at,
         queued_at=row.queued_at,
     )
 
 
-def _parquet(table: "pa.Table") -> bytes:
+def _write(file: BinaryIO, content: "pa.Table | bytes | Iterable[pa.RecordBatch]", schema: "pa.Schema | None") -> None:
+    import pyarrow as pa
     import pyarrow.parquet as pq
-    from pyarrow import BufferOutputStream
 
-    sink = BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    if isinstance(content, bytes):
+        file.write(content)
+    elif isinstance(content, pa.Table):
+        pq.write_table(content, file, compression="zstd")
+    else:
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for batch in content:
+                writer.write_batch(batch)
 
 
-def _write_durably(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -10,13 +10,20 @@ from sqlalchemy import bindparam, func, select
 
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import Settings
+from perennial.ledger.answers import Answers
+from perennial.ledger.bounces import Bounces
+from perennial.ledger.control import Control
 from perennial.ledger.decisions import Decisions
+from perennial.ledger.erasures import Erasures
 from perennial.ledger.mark import Mark, raise_mark
 from perennial.ledger.messages import Messages
-from perennial.ledger.permissions import NewEvent, Permissions
+from perennial.ledger.outages import Outages
+from perennial.ledger.permissions import NewEvent
+from perennial.ledger.reservations import Coupons, void_free_codes
 from perennial.ledger.schema import ensure_schema
 from perennial.ledger.states import EventKind, State
 from perennial.ledger.store import Row, connect, insert_new, lags, name_of, plain_errors
+from perennial.ledger.subscriptions import Subscriptions
 from perennial.ledger.tables import (
     audit_log,
     consents,
@@ -26,7 +33,10 @@ from perennial.ledger.tables import (
     messages,
     metadata,
     suppressions,
+    survey_answers,
 )
+from perennial.ledger.visits import Visits
+from perennial.ledger.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +52,20 @@ _MIRRORED = {
     "message_events": (message_events, message_events.c.event_id, message_events.c.recorded_at, set[str]()),
     "consents": (consents, consents.c.content_hash, consents.c.appended_at, {"proof"}),
     "suppressions": (suppressions, suppressions.c.suppression_id, suppressions.c.created_at, set[str]()),
+    "survey_answers": (survey_answers, survey_answers.c.answer_id, survey_answers.c.updated_at, {"comment"}),
     "audit_log": (_told, _told.c.audit_id, _told.c.told_at, set[str]()),
 }
-Mirrored = Literal["messages", "message_events", "consents", "suppressions", "audit_log"]
+Mirrored = Literal["messages", "message_events", "consents", "suppressions", "survey_answers", "audit_log"]
 
 
-class Ledger(Decisions, Messages, Permissions):
+class Ledger(
+    Decisions, Control, Messages, Coupons, Outages, Webhooks, Visits, Answers, Subscriptions, Bounces, Erasures
+):
     """Everything the ledger can do. Open it with `open_ledger`."""
+
+    def require_schema(self) -> None:
+        """See that the ledger can be reached and has this version's schema, as when it was opened."""
+        ensure_schema(self._engine, self._settings)
 
     def changes(
         self,
@@ -61,7 +78,7 @@ class Ledger(Decisions, Messages, Permissions):
         Rows that are new or changed at or after `since` (None: all), oldest change first, in batches.
 
         Transactions may commit out of order: start a little before the newest change you have, and upsert by key.
-        Addresses, render contexts and proofs of consent stay in the ledger, whatever `columns` names (None: all).
+        Addresses, contexts, comments and proofs of consent stay in the ledger, whatever `columns` names (None: all).
         """
         source, key, changed_at, private = _MIRRORED[table]
         names = sorted(set(source.columns.keys() if columns is None else columns) - private)
@@ -82,6 +99,7 @@ class Ledger(Decisions, Messages, Permissions):
         being sent becomes `unknown`, or `accepted` where the hand-off journals (`handed_off`: message_id, whether
         its acceptance was seen) show it. Messages that only the journals know are noted, so that queueing them
         again makes them `unknown` at once. The mailbox can then settle what it holds; by SMTP a person does.
+        Coupon codes that nobody has are forgotten: somebody may have got them. Load new ones.
         """
         done = {"accepted": 0, "unknown": 0, "remembered": 0}
         now = self._now()
@@ -107,7 +125,8 @@ class Ledger(Decisions, Messages, Permissions):
             done["remembered"] = len(insert_new(connection, message_events, rows))
             revision = max(this.revision, newest.revision if newest else 0) + 1
             connection.execute(ledger_state.update().values(revision=revision))
-            self._audit(connection, "reconcile", "an old ledger was put back", by, **done)
+            codes = void_free_codes(connection)
+            self._audit(connection, "reconcile", "an old ledger was put back", by, **done, codes_forgotten=codes)
         self._mark_path.unlink(missing_ok=True)  # it may be of another ledger, or broken
         raise_mark(self._mark_path, Mark(this.ledger_id, revision))
         log.warning("Ledger reconciled: %(accepted)s accepted, %(unknown)s unknown, %(remembered)s remembered.", done)

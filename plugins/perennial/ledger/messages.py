@@ -1,17 +1,21 @@
 """The outbox: queue, claim, settle. Every message obeys only the lease it names."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, false, func, select
 
 from perennial.foundation.days import Origin, Run
 from perennial.foundation.errors import Permanent
+from perennial.ledger.control import EVERYTHING, is_called_off, may_queue, paused_subjects
+from perennial.ledger.decisions import NewTemplate
+from perennial.ledger.events import settle_by_events
 from perennial.ledger.permissions import address_hash
+from perennial.ledger.reservations import SEED, Cap, assign_codes, beyond_caps
 from perennial.ledger.states import WAITING, EventKind, State, backoff
 from perennial.ledger.store import Row, Store, insert_new
 from perennial.ledger.tables import campaign_runs, leases, message_events, messages, templates
@@ -19,6 +23,8 @@ from perennial.ledger.tables import campaign_runs, leases, message_events, messa
 _NAMESPACE = UUID("6f1d1f0e-8a44-5d0c-9d55-5f1c62d0a7b1")  # ours; changing it would let every message go out again
 _QUEUE_BATCH = 500
 _SETTLES_UNKNOWN = {State.ACCEPTED, State.FAILED, State.CANCELLED, State.QUEUED}
+_PRESUMED = "presumed: handed over, and nothing came back in 72 hours"
+PRESUMED_AFTER = timedelta(hours=72)
 USEFUL_FOR = timedelta(days=3)  # a message not sent so long after its time is not sent at all
 
 
@@ -58,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claimed:
-    """One message of a claim, with its template's sources."""
+    """One message of a claim."""
 
     message_id: str
     campaign: str
@@ -69,17 +75,15 @@ class Claimed:
     topic: str
     context: dict[str, Any]
     template_hash: str
-    subject: str
-    html: str
-    text: str
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch of messages that belongs to the holder of the lease, and to nobody else."""
+    """A batch of messages that belongs to the holder of the lease, and to nobody else, with its templates by hash."""
 
     lease_id: str
     messages: list[Claimed]
+    templates: dict[str, NewTemplate]
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,23 @@ class OpenLease:
 class Messages(Store):
     """The ledger's part about messages on their way."""
 
-    def queue(self, run: Run, campaign: str, provider: str, rows: Iterable[NewMessage]) -> int:
+    def queue(
+        self,
+        run: Run,
+        campaign: str,
+        provider: str,
+        rows: Iterable[NewMessage],
+        *,
+        caps: Sequence[Cap] = (),
+        coupon_pool: str | None = None,
+    ) -> int:
         """
-        Queue the messages of a frozen campaign run for `provider` (mailbox | smtp); returns how many were new.
+        Queue the messages of a frozen campaign run for `provider`; returns how many were new.
 
         Queueing again adds nothing, and one address gets one copy. Committed in batches: killed half-way, queue again.
+        A run that waits for an approval, was rejected or called off adds nothing.
+        What another plan has used up since is not sent: beyond `caps`, or without a code of `coupon_pool`, a message is
+        `held` (`frequency_cap`, `no_coupon`).
         Raises Permanent for a run that may not queue, for a demo outside the mailbox, for decisions not frozen and
         for an old ledger put back.
         """
@@ -112,22 +128,31 @@ class Messages(Store):
         added, remaining = 0, iter(rows)
         while batch := list(islice(remaining, _QUEUE_BATCH)):
             with self._writing(newest=True) as connection:
-                _require_frozen(connection, campaign, run.send_day)
-                added += self._queue_batch(connection, run, campaign, provider, batch)
+                if not _may_queue(connection, campaign, run.send_day):
+                    return added
+                added += self._queue_batch(connection, run, campaign, provider, batch, caps, coupon_pool)
         with self._writing(newest=True) as connection:
-            _require_frozen(connection, campaign, run.send_day)
-            key = (campaign_runs.c.campaign == campaign, campaign_runs.c.send_day == run.send_day)
-            fresh = campaign_runs.update().where(*key, campaign_runs.c.state == "frozen")
-            connection.execute(fresh.values(state="queued", queued_at=self._now()))
+            if _may_queue(connection, campaign, run.send_day):
+                key = (campaign_runs.c.campaign == campaign, campaign_runs.c.send_day == run.send_day)
+                fresh = campaign_runs.update().where(*key, campaign_runs.c.state == "frozen")
+                connection.execute(fresh.values(state="queued", queued_at=self._now()))
         return added
 
     def _queue_batch(
-        self, connection: Connection, run: Run, campaign: str, provider: str, batch: Sequence[NewMessage]
+        self,
+        connection: Connection,
+        run: Run,
+        campaign: str,
+        provider: str,
+        batch: Sequence[NewMessage],
+        caps: Sequence[Cap],
+        coupon_pool: str | None,
     ) -> int:
         now = self._now()
         ids = [message_id_of(campaign, row.occurrence, row.customer_id) for row in batch]
         gone = _handed_off(connection, ids)
-        rows = [
+        known = set(connection.scalars(select(messages.c.message_id).where(messages.c.message_id.in_(ids))))
+        rows: list[Row] = [
             {
                 "message_id": message_id,
                 "campaign": campaign,
@@ -154,48 +179,73 @@ class Messages(Store):
                 "updated_at": now,
             }
             for message_id, row in zip(ids, batch, strict=True)
+            if message_id not in known
         ]
-        return len(insert_new(connection, messages, rows))
+        beyond = beyond_caps(connection, [row for row in rows if row["message_id"] not in gone], caps, run.send_day)
+        held = {"state": State.HELD.value, "reason": "frequency_cap", "next_attempt_at": None, "settled_at": now}
+        rows = [{**row, "settled_at": None, **(held if row["message_id"] in beyond else {})} for row in rows]
+        new = insert_new(connection, messages, rows)
+        if coupon_pool is not None:
+            self._give_codes(connection, coupon_pool, [row for row in rows if row["message_id"] in {*new} - beyond])
+        return len(new)
 
-    def claim(self, lease_id: str, provider: str, limit: int, lease_for: timedelta) -> Claim | None:
+    def _give_codes(self, connection: Connection, pool: str, rows: Sequence[Row]) -> None:
+        """Each mail its own code; copies to ourselves keep the sample's, and who comes too late gets no mail."""
+        now = self._now()
+        wanting = {row["message_id"]: row for row in rows if row["arm"] != SEED}
+        codes = assign_codes(connection, pool, list(wanting), now)
+        update = messages.update().where(messages.c.message_id == bindparam("id"))
+        if codes:
+            contexts = [
+                {"id": one, "with_code": wanting[one]["context"] | {"coupon_code": codes[one]}} for one in codes
+            ]
+            connection.execute(update.values(context=bindparam("with_code", type_=messages.c.context.type)), contexts)
+        without = messages.c.message_id.in_([one for one in wanting if one not in codes])
+        _settle_as(connection, and_(without, messages.c.state == State.QUEUED.value), State.HELD, "no_coupon", now)
+
+    def claim(
+        self, lease_id: str, provider: str, limit: int, lease_for: timedelta, *, per_minute: int | None = None
+    ) -> Claim | None:
         """
         Take up to `limit` due messages of `provider` under a new lease; None when nothing is due.
 
-        Two claims never share a message. Messages past their time expire here. Raises Permanent on an old ledger.
+        Two claims never share a message, and none takes what is paused. With `per_minute`, all claims of one minute of
+        the clock together take no more than that: None when it is used up. Due messages past their time expire here.
+        Raises Permanent on an old ledger.
         """
         now = self._now()
-        waiting = and_(messages.c.provider == provider, messages.c.state.in_([state.value for state in WAITING]))
-        due = (
-            select(messages.c.message_id)
-            .where(waiting, messages.c.next_attempt_at <= now)
-            .order_by(messages.c.next_attempt_at, messages.c.message_id)
-            .limit(limit)
-        )
-        if not self._has_due(now, provider):
+        if not self.has_due(provider):
             return None
         with self._writing(newest=True) as connection:
-            _settle_as(connection, and_(waiting, messages.c.expires_at <= now), State.EXPIRED, "not sent in time", now)
-            ids = connection.scalars(due).all()
-            if not ids:
-                return None
-            row = {"lease_id": lease_id, "provider": provider, "claimed_at": now, "expires_at": now + lease_for}
-            connection.execute(leases.insert().values(row))
-            taken = messages.update().where(messages.c.message_id.in_(ids))
+            if per_minute is not None:
+                limit = min(limit, per_minute - _claimed_this_minute(connection, now))
+            paused = paused_subjects(connection)
+            rows: list[Any] = []
+            while not rows:
+                due = _next_due(connection, provider, limit, now, paused) if limit > 0 else []
+                if not due:
+                    return None
+                rows = [row for row in due if row.expires_at > now]
+                gone = messages.c.message_id.in_([row.message_id for row in due if row.expires_at <= now])
+                if len(rows) < len(due):
+                    _settle_as(connection, gone, State.EXPIRED, "not sent in time", now)
+            lease = {"lease_id": lease_id, "provider": provider, "claimed_at": now, "expires_at": now + lease_for}
+            connection.execute(leases.insert().values(**lease, messages=len(rows)))
+            taken = messages.update().where(messages.c.message_id.in_([row.message_id for row in rows]))
             connection.execute(
                 taken.values(
                     state=State.SENDING.value, lease_id=lease_id, attempts=messages.c.attempts + 1, updated_at=now
                 )
             )
-            claimed = _claimed(connection, lease_id)
-        return Claim(lease_id, claimed)
+            found = _templates(connection, {row.template_hash for row in rows})
+        return Claim(lease_id, [Claimed(*row[: len(_CLAIMED)]) for row in rows], found)
 
-    def _has_due(self, now: datetime, provider: str) -> bool:
-        # A look before the write lock: the flow asks every minute, mostly in vain.
+    def has_due(self, provider: str) -> bool:
+        """Whether anything waits whose time has come. Takes no write lock: it is asked every minute, mostly in vain."""
+        now = self._now()
         with self._reading() as connection:
-            states = messages.c.state.in_([state.value for state in WAITING])
-            due = or_(messages.c.next_attempt_at <= now, messages.c.expires_at <= now)
-            query = select(messages.c.message_id).where(messages.c.provider == provider, states, due).limit(1)
-            return connection.scalar(query) is not None
+            paused = paused_subjects(connection)
+            return any(connection.execute(_due(provider, state, now, paused).limit(1)).first() for state in WAITING)
 
     def settle(self, lease_id: str, outcomes: Iterable[Outcome]) -> int:
         """
@@ -220,8 +270,10 @@ class Messages(Store):
                 connection.execute(messages.update().where(messages.c.message_id == bindparam("id")), changes)
             left = and_(messages.c.lease_id == lease_id, messages.c.state == State.SENDING.value)
             _settle_as(connection, left, State.UNKNOWN, "no record of what became of it", now)
+            _call_off(connection, messages.c.lease_id == lease_id, now)
             closing = leases.update().where(leases.c.lease_id == lease_id, leases.c.closed_at.is_(None))
             connection.execute(closing.values(closed_at=now))
+            settle_by_events(connection, list(attempts), now)
         return len(changes)
 
     def open_leases(self) -> list[OpenLease]:
@@ -242,9 +294,13 @@ class Messages(Store):
         return list(found.values())
 
     def unknown(self, provider: str) -> dict[str, str | None]:
-        """Messages in state `unknown` sent by `provider`: message_id → the lease under which they went."""
+        """
+        Messages in state `unknown` sent by `provider`: message_id → the lease under which they went.
+
+        Those of people who were erased stay unknown: nothing can be looked up, or sent again.
+        """
         query = select(messages.c.message_id, messages.c.lease_id).where(
-            messages.c.provider == provider, messages.c.state == State.UNKNOWN.value
+            messages.c.provider == provider, messages.c.state == State.UNKNOWN.value, messages.c.address != ""
         )
         with self._reading() as connection:
             return {row.message_id: row.lease_id for row in connection.execute(query)}
@@ -267,9 +323,29 @@ class Messages(Store):
                     messages.c.message_id == outcome.message_id, messages.c.state == State.UNKNOWN.value
                 )
                 settled += connection.execute(update.values(values)).rowcount
+            _call_off(connection, messages.c.message_id.in_([outcome.message_id for outcome in outcomes]), now)
             if settled:
                 self._audit(connection, "settle_unknown", f"{settled} messages", by, why=why)
         return settled
+
+    def presume_accepted(self, provider: str) -> int:
+        """
+        Take as accepted what was handed over and has been unknown for PRESUMED_AFTER, and say so as its reason.
+
+        A bounce still moves it. What nobody knows to have been handed over stays unknown. Returns how many.
+        """
+        now = self._now()
+        unknown = and_(messages.c.provider == provider, messages.c.state == State.UNKNOWN.value)
+        presumable = and_(unknown, messages.c.handed_at <= now - PRESUMED_AFTER)
+        with self._reading() as connection:
+            if connection.scalar(select(messages.c.message_id).where(presumable).limit(1)) is None:
+                return 0
+        with self._writing(newest=True) as connection:
+            presumed = _settle_as(
+                connection, presumable, State.ACCEPTED, _PRESUMED, now, accepted_at=messages.c.handed_at
+            )
+            self._audit(connection, "presume_accepted", f"{presumed} messages", provider)
+        return presumed
 
     def counts_by_state(self, *, campaign: str | None = None, send_day: date | None = None) -> dict[str, int]:
         """Messages by state, all of them or those of one campaign or send day."""
@@ -289,6 +365,10 @@ class Messages(Store):
         """Messages that a server accepted at `moment` or later, oldest first."""
         return self._message_rows(messages.c.accepted_at >= moment)
 
+    def unknown_messages(self) -> list[Row]:
+        """Messages in state `unknown`, without address and context."""
+        return self._message_rows(messages.c.state == State.UNKNOWN.value)
+
     def messages_of(self, *customer_ids: str) -> list[Row]:
         """All messages of a customer, under all their numbers, newest first, without address and context."""
         return self._message_rows(messages.c.customer_id.in_(customer_ids))
@@ -298,6 +378,15 @@ class Messages(Store):
         rows = self._message_rows(messages.c.message_id == message_id)
         return rows[0] if rows else None
 
+    def mail(self, message_id: str) -> tuple[Claimed, NewTemplate] | None:
+        """One message as it was to be sent; None where its content is kept no more, or never was."""
+        query = select(*_CLAIMED).where(messages.c.message_id == message_id, messages.c.context.is_not(None))
+        with self._reading() as connection:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            return Claimed(*row), _templates(connection, {row.template_hash})[row.template_hash]
+
     def _message_rows(self, which: Any) -> list[Row]:
         columns = [column for column in messages.columns if column.name not in ("address", "context")]
         query = select(*columns).where(which).order_by(messages.c.queued_at.desc(), messages.c.message_id)
@@ -305,10 +394,11 @@ class Messages(Store):
             return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _require_frozen(connection: Connection, campaign: str, send_day: date) -> None:
-    key = (campaign_runs.c.campaign == campaign, campaign_runs.c.send_day == send_day)
-    if connection.scalar(select(campaign_runs.c.state).where(*key)) is None:
+def _may_queue(connection: Connection, campaign: str, send_day: date) -> bool:
+    found = may_queue(connection, campaign, send_day)
+    if found is None:
         raise Permanent(f"The decisions of {campaign} for {send_day} are not frozen: plan first, then queue.")
+    return found
 
 
 def _handed_off(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -318,15 +408,36 @@ def _handed_off(connection: Connection, ids: Sequence[str]) -> set[str]:
     return set(connection.scalars(query))
 
 
-def _claimed(connection: Connection, lease_id: str) -> list[Claimed]:
-    names = [name for name in Claimed.__dataclass_fields__ if name not in ("subject", "html", "text")]
-    query = (
-        select(*(messages.c[name] for name in names), templates.c.subject, templates.c.html, templates.c.text)
-        .join(templates, templates.c.template_hash == messages.c.template_hash)
-        .where(messages.c.lease_id == lease_id)
+_CLAIMED = tuple(messages.c[name] for name in Claimed.__dataclass_fields__)
+
+
+def _due(provider: str, state: State, now: datetime, paused: Collection[str]) -> Select[Any]:
+    """What is due in one waiting state, oldest first: with its index, no claim sorts all that waits."""
+    is_free = false() if EVERYTHING in paused else messages.c.campaign.not_in(paused)
+    return (
+        select(*_CLAIMED, messages.c.next_attempt_at, messages.c.expires_at)
+        .where(messages.c.provider == provider, messages.c.state == state.value, messages.c.next_attempt_at <= now)
+        .where(is_free)
         .order_by(messages.c.next_attempt_at, messages.c.message_id)
     )
-    return [Claimed(**row) for row in connection.execute(query).mappings()]
+
+
+def _next_due(connection: Connection, provider: str, limit: int, now: datetime, paused: Collection[str]) -> list[Any]:
+    found = [row for state in WAITING for row in connection.execute(_due(provider, state, now, paused).limit(limit))]
+    return sorted(found, key=lambda row: (row.next_attempt_at, row.message_id))[:limit]
+
+
+def _claimed_this_minute(connection: Connection, now: datetime) -> int:
+    minute = now.replace(second=0, microsecond=0)
+    within = and_(leases.c.claimed_at >= minute, leases.c.claimed_at < minute + timedelta(minutes=1))
+    return connection.scalar(select(func.coalesce(func.sum(leases.c.messages), 0)).where(within)) or 0
+
+
+def _templates(connection: Connection, hashes: Collection[str]) -> dict[str, NewTemplate]:
+    names = NewTemplate.__dataclass_fields__
+    query = select(templates.c.template_hash, *(templates.c[name] for name in names))
+    rows = connection.execute(query.where(templates.c.template_hash.in_(hashes)))
+    return {row.template_hash: NewTemplate(*row[1:]) for row in rows}
 
 
 def _change(outcome: Outcome, attempts: int, now: datetime) -> Row:
@@ -352,7 +463,13 @@ def _change(outcome: Outcome, attempts: int, now: datetime) -> Row:
     }
 
 
-def _settle_as(connection: Connection, which: Any, state: State, reason: str, now: datetime) -> int:
+def _call_off(connection: Connection, which: Any, now: datetime) -> None:
+    """What would be tried again although its campaign was cancelled meanwhile, is not."""
+    waiting = messages.c.state.in_([state.value for state in WAITING])
+    _settle_as(connection, and_(which, waiting, is_called_off()), State.CANCELLED, "called off when tried", now)
+
+
+def _settle_as(connection: Connection, which: Any, state: State, reason: str, now: datetime, **others: Any) -> int:
     settled_at = None if state is State.UNKNOWN else now
-    values = {"state": state.value, "reason": reason, "next_attempt_at": None, "settled_at": settled_at}
+    values = {"state": state.value, "reason": reason, "next_attempt_at": None, "settled_at": settled_at, **others}
     return connection.execute(messages.update().where(which).values(**values, updated_at=now)).rowcount

@@ -21,7 +21,7 @@ from perennial.ledger.tables import ledger_state
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"  # the newest revision in migrations/versions
+HEAD = "0009"  # the newest revision in migrations/versions
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x9E7E27E1  # any number of our own
 

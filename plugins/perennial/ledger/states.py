@@ -2,7 +2,8 @@
 The life of a message.
 
     queued ─► sending ─► accepted ─► delivered         held     suppressed or withdrawn at the last moment
-      ▲          │           └─────► bounced           failed   refused for good, or given up
+      ▲          │           ├─────► bounced           failed   refused for good, or given up
+      │          │           └─────► failed, where the provider drops it
       │          ├─► retry ─► sending …                expired  not sent in time to make sense
       │          └─► unknown ─► accepted | delivered | bounced | failed | queued, by evidence only
       └── a worker died before the message left        cancelled  called off by a person
@@ -33,9 +34,14 @@ class State(StrEnum):
 class EventKind(StrEnum):
     """What is recorded about a message after, or beside, its state."""
 
+    ACCEPTED = "accepted"  # the provider says that it took it
+    DEFERRED = "deferred"  # bounced for now; the provider tries again
     DELIVERED = "delivered"
-    BOUNCED = "bounced"  # for good; a passing one is `deferred`
-    DEFERRED = "deferred"
+    DROPPED = (
+        "dropped"  # not delivered, for a reason that is not the address: blocked, too late, the provider's own list
+    )
+    BOUNCED = "bounced"  # for good: there is no such mailbox
+    SOFT_BOUNCED = "soft_bounced"  # given up for a reason that may pass: full, blocked, out of order
     OPENED = "opened"
     CLICKED = "clicked"
     COMPLAINED = "complained"
@@ -45,9 +51,17 @@ class EventKind(StrEnum):
 
 WAITING = (State.QUEUED, State.RETRY)
 SETTLED_BY_EVENT = {
-    # An event moves a message only from these states.
+    # An event moves a message only from these states. Whatever order events come in, they are applied in this one.
+    EventKind.ACCEPTED: (State.ACCEPTED, (State.UNKNOWN,)),
+    EventKind.DEFERRED: (State.ACCEPTED, (State.UNKNOWN,)),
+    EventKind.DROPPED: (State.FAILED, (State.ACCEPTED, State.UNKNOWN)),
     EventKind.DELIVERED: (State.DELIVERED, (State.ACCEPTED, State.UNKNOWN)),
+    EventKind.OPENED: (State.DELIVERED, (State.UNKNOWN,)),  # who opens it has got it
+    EventKind.CLICKED: (State.DELIVERED, (State.UNKNOWN,)),
+    EventKind.COMPLAINED: (State.DELIVERED, (State.UNKNOWN,)),
+    EventKind.UNSUBSCRIBED: (State.DELIVERED, (State.UNKNOWN,)),
     EventKind.BOUNCED: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNKNOWN)),
+    EventKind.SOFT_BOUNCED: (State.BOUNCED, (State.ACCEPTED, State.DELIVERED, State.UNKNOWN)),
 }
 
 _BACKOFF = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))

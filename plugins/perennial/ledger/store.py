@@ -6,16 +6,17 @@ Writers go one after the other on both engines: SQLite has one write lock, on Po
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, Table, bindparam, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from uuid6 import uuid7
 
 from perennial.foundation.days import current_time
@@ -31,7 +32,9 @@ _IDLE_SECONDS = 60  # after which PostgreSQL ends the session of a writer that h
 _PASSING = ("08", "25006", "25P03", "40", "53", "55", "57", "58")
 # With a host that is gone without a word: by itself libpq waits for minutes, and for hours on an open connection.
 _PATIENCE = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+_AT_ONCE = 1_000  # values of one `in (…)`
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 def connect(settings: Settings) -> Engine:
@@ -124,6 +127,8 @@ def plain_errors(engine: Engine) -> Iterator[None]:
     """The database's errors as ours, without parameters, rows, user or password."""
     try:
         yield
+    except NoConnectionFree as error:
+        raise Retryable(f"Ledger {name_of(engine)} cannot be used right now: too much is asked of it.") from error
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         diagnosis = getattr(error.orig, "diag", None)
@@ -217,10 +222,29 @@ def lags(mark: Mark | None, ledger_id: str, revision: int) -> bool:
     return mark is not None and (mark.ledger_id != ledger_id or mark.revision > revision)
 
 
+def batched(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`values` in pieces that fit into one statement."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield values[start : start + _AT_ONCE]
+
+
+def among(connection: Connection, column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+    """Whether the column is one of the values; on PostgreSQL one array, because a thousand parameters cost."""
+    if connection.dialect.name == "sqlite":
+        return column.in_(values)
+    return column == func.any(bindparam(None, list(values), ARRAY(column.type)))
+
+
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Insert the rows whose unique keys are all new; returns the (first) primary key of those."""
     if not rows:
         return []
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table).on_conflict_do_nothing().returning(next(iter(table.primary_key.columns)))
-    return list(connection.scalars(statement, rows))
+    key = next(iter(table.primary_key.columns))
+    if connection.dialect.name == "sqlite":
+        return list(connection.scalars(sqlite.insert(table).on_conflict_do_nothing().returning(key), rows))
+    # A column is one array: a parameter for each value would take most of the time, here and on the server.
+    columns = [table.c[name] for name in rows[0]]
+    arrays = [bindparam(None, [row[column.name] for row in rows], ARRAY(column.type)) for column in columns]
+    given = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
+    insert = postgresql.insert(table).from_select([column.name for column in columns], select(given))
+    return list(connection.scalars(insert.on_conflict_do_nothing().returning(key)))

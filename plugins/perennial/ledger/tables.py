@@ -111,9 +111,20 @@ campaign_runs = Table(
     _required("outbox_file", Prose),
     _required("outbox_sha256", Words),
     _required("counts", _json()),
-    _required("state", Words),  # frozen | queued
+    _required("state", Words),  # frozen | queued | cancelled
     _required("frozen_at", Moment),
     Column("queued_at", Moment),
+    _required("approval", Words, server_default="not_needed"),  # not_needed | waiting | approved | rejected
+)
+
+# What is handed over no more until somebody resumes it: a campaign, or everything (*).
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("subject", Words, primary_key=True),
+    _required("since", Moment),
+    _required("paused_by", Words),
+    _required("why", Prose),
 )
 
 # Compiled Jinja sources, so that delivery needs the ledger alone.
@@ -136,9 +147,21 @@ leases = Table(
     metadata,
     Column("lease_id", Words, primary_key=True),
     _required("provider", Words),
-    _required("claimed_at", Moment),
+    Column("claimed_at", Moment, nullable=False, index=True),
     _required("expires_at", Moment),
     Column("closed_at", Moment, index=True),
+    Column("messages", Integer),  # how many it took
+)
+
+# Providers whose last attempt came to nothing.
+provider_outages = Table(
+    "provider_outages",
+    metadata,
+    Column("provider", Words, primary_key=True),
+    _required("since", Moment),
+    _required("last_at", Moment),
+    _required("attempts", Integer),
+    _required("error", Prose),
 )
 
 messages = Table(
@@ -150,7 +173,7 @@ messages = Table(
     _required("send_day", Date),
     _required("customer_id", Words, index=True),
     _required("address", Words),
-    _required("address_hash", Words),
+    _required("address_hash", Words, index=True),
     _required("locale", Words),
     Column("arm", Words),
     Column("variant", Words),
@@ -160,7 +183,7 @@ messages = Table(
     Column("context", _json()),  # null once purged
     _required("not_before", Moment),
     _required("expires_at", Moment),
-    _required("provider", Words),  # fixed when queued: mail for the mailbox never goes out by SMTP
+    _required("provider", Words),  # fixed when queued, but for a failover: mail for the mailbox never goes elsewhere
     _required("state", Words),
     Column("reason", Prose),  # why held, failed, expired or unknown
     _required("attempts", Integer),
@@ -175,8 +198,20 @@ messages = Table(
     UniqueConstraint("campaign", "occurrence", "customer_id"),
     UniqueConstraint("campaign", "occurrence", "address_hash"),
     ForeignKeyConstraint(["campaign", "send_day"], ["campaign_runs.campaign", "campaign_runs.send_day"]),
-    Index(None, "state", "next_attempt_at"),
+    Index("ix_messages_due", "provider", "state", "next_attempt_at", "message_id"),
     Index(None, "updated_at"),
+)
+
+# Codes that a shop honours once. One goes with one message, for ever, unless that was called off before it left.
+coupons = Table(
+    "coupons",
+    metadata,
+    Column("code", Words, primary_key=True),
+    _required("pool", Words),
+    Column("message_id", Words, ForeignKey("messages.message_id"), unique=True),
+    _required("loaded_at", Moment),
+    Column("assigned_at", Moment),
+    Index(None, "pool", "message_id"),
 )
 
 # No foreign key: an event may be about a message that a restored ledger does not know.
@@ -194,6 +229,64 @@ message_events = Table(
     _required("details", _json()),
 )
 
+# Signed by the provider, and not understood or about no message of ours. Bodies hold addresses: deleted after a while.
+set_aside_events = Table(
+    "set_aside_events",
+    metadata,
+    Column("content_hash", Words, primary_key=True),
+    _required("provider", Words),
+    _required("reason", Words),
+    _required("body", Prose),  # cut where it is long
+    _required("received_at", Moment, index=True),
+)
+
+# Where the signature covers a token and not the body, a token is good for one body.
+webhook_tokens = Table(
+    "webhook_tokens",
+    metadata,
+    Column("token", Words, primary_key=True),
+    _required("body_hash", Words),
+    _required("received_at", Moment, index=True),
+)
+
+# Until when a provider was asked for its events.
+event_polls = Table(
+    "event_polls",
+    metadata,
+    Column("provider", Words, primary_key=True),
+    _required("polled_until", Moment),
+)
+
+# Every version of an answer; the one that is not superseded counts.
+survey_answers = Table(
+    "survey_answers",
+    metadata,
+    Column("answer_id", Words, primary_key=True),
+    _required("message_id", Words),
+    _required("survey", Words),  # nps | csat
+    _required("score", Integer),
+    Column("comment", Prose),
+    _required("answered_at", Moment),
+    Column("superseded_at", Moment),
+    _required("updated_at", Moment, index=True),
+    Index(None, "message_id", "survey"),
+)
+
+# Somebody typed in an address; whoever reads its mail confirms. The address itself is the message's.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("message_id", Words, primary_key=True),
+    _required("address_hash", Words),
+    _required("topic", Words),
+    _required("client", Words),  # a keyed hash of who asked
+    _required("text_version", Words),
+    _required("requested_at", Moment),
+    Column("confirmed_at", Moment),
+    Index(None, "address_hash", "requested_at"),
+    Index(None, "client", "requested_at"),
+)
+
 # Append-only. The hash is the natural key: one statement of one contact point.
 consents = Table(
     "consents",
@@ -207,6 +300,7 @@ consents = Table(
     _required("recorded_at", Moment),
     Column("method", Words),
     Column("proof", Prose),
+    Column("source", Words),  # whose files said it; null: told to us directly
     _required("appended_at", Moment, index=True),
 )
 
@@ -221,6 +315,34 @@ suppressions = Table(
     Column("expires_at", Moment),
     Column("message_id", Words),
     UniqueConstraint("address_hash", "reason", "topic"),
+)
+
+# Bounce and complaint reports that were read, by the SHA-256 of the file; nothing of what they say is kept here.
+reports_read = Table(
+    "reports_read",
+    metadata,
+    Column("content_hash", Words, primary_key=True),
+    _required("outcome", Words),  # recorded | ignored | unmatched | no_report
+    _required("read_at", Moment),
+)
+
+# What is known of everybody who was erased: salted hashes of what named them, so that nobody comes back unseen.
+erased_identifiers = Table(
+    "erased_identifiers",
+    metadata,
+    Column("hash", Words, primary_key=True),
+    _required("erasure_id", Words, index=True),
+    _required("erased_at", Moment),
+)
+
+# Append-only: what was done in each store for one erasure.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("erasure_id", Words, primary_key=True),
+    Column("store", Words, primary_key=True),
+    _required("done_at", Moment),
+    _required("details", _json()),
 )
 
 audit_log = Table(

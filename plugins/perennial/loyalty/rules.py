@@ -46,6 +46,7 @@ class LoyaltyRules(Document):
     """Tiers and how points are earned."""
 
     qualifying_days: int = Field(gt=0)
+    expires_after_days: int | None = Field(default=None, gt=0)
     tiers: tuple[Tier, ...] = Field(min_length=1)
     earning: tuple[EarningRule, ...]
 
@@ -63,7 +64,7 @@ class LoyaltyRules(Document):
     def tables(self) -> Mapping[str, Rows]:
         """The rows of `rules.loyalty`, `rules.tiers` (place 1 is the lowest) and `rules.earning`."""
         return {
-            "rules.loyalty": [{"qualifying_days": self.qualifying_days}],
+            "rules.loyalty": [{"qualifying_days": self.qualifying_days, "expires_after_days": self.expires_after_days}],
             "rules.tiers": [{"place": place, **tier.model_dump()} for place, tier in enumerate(self.tiers, start=1)],
             "rules.earning": [rule.model_dump() for rule in self.earning],
         }

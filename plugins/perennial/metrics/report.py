@@ -82,7 +82,7 @@ QUERIES = {
     "decisions": """
         select
             decisions.campaign, coalesce(books.title, decisions.campaign) as title, decisions.send_day,
-            decisions.reason, count(*) as customers
+            decisions.reason, cast(sum(decisions.people) as bigint) as customers
         from internal.decisions as decisions
         left join internal.campaigns as books on decisions.campaign = books.campaign
         where decisions.send_day = (

@@ -19,6 +19,7 @@ REASONS = {
     "frequency_cap": "Got as much mail as the contact policy allows",
     "lower_priority": "A more important campaign writes on this day",
     "no_coupon": "No coupon was left",
+    "warm_up": "The sending domain is new: the day's number of mails is reached",
 }
 NOTHING = "\N{EN DASH}"
 _MINUS, _THIN = "\N{MINUS SIGN}", "\N{NARROW NO-BREAK SPACE}"

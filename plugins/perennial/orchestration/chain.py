@@ -17,6 +17,7 @@ from perennial.orchestration.failures import read_failures
 
 DAY_CHAIN = ("ingest_sources", "refresh_customers", "score_churn", "plan_campaigns", "publish_metrics")
 DELIVERY = "deliver_messages"
+APPROVAL = "approve_campaigns"
 
 _SILENCE = 900.0  # seconds in which no task changes its state, after which the chain counts as stuck
 
@@ -63,7 +64,7 @@ class Chain:
             self.alive()
             if errors := _import_errors():
                 raise ChainFailed("\n".join(f"{file}:\n{trace}" for file, trace in errors.items()))
-            if _dags_read_since(started) >= {*DAY_CHAIN, DELIVERY}:
+            if _dags_read_since(started) >= {*DAY_CHAIN, DELIVERY, APPROVAL}:
                 return
             time.sleep(self.poll)
 

@@ -39,6 +39,11 @@ def connected_settings() -> Settings:
     if smtp := _connection("smtp_default"):
         found |= _smtp_settings(smtp)
     settings = load_settings(**found)
+    for name in ("sendgrid", "mailgun"):
+        is_used = name in (settings.delivery, settings.delivery_fallback)
+        if is_used and (connection := _connection(f"{name}_default")):
+            found |= _api_settings(name, connection)
+            settings = load_settings(**found)
     _require_shared_ledger(settings)
     return settings
 
@@ -152,3 +157,15 @@ def _smtp_settings(connection: Connection) -> dict[str, Any]:
         "sender": extra.get("from_email"),
     }
     return {"smtp_security": security} | {name: value for name, value in stated.items() if value is not None}
+
+
+def _api_settings(name: str, connection: Connection) -> dict[str, Any]:
+    """The password is the key, as in Airflow's own SendGrid provider; the host is needed outside the USA only."""
+    host = connection.host or ""
+    stated = {
+        f"{name}_api_key": connection.password,
+        f"{name}_url": host if "://" in host or not host else f"https://{host}",
+    }
+    if name == "mailgun":
+        stated["mailgun_domain"] = connection.extra_dejson.get("domain")
+    return {setting: value for setting, value in stated.items() if value}

@@ -97,7 +97,7 @@ def stay_open(settings: Settings, processes: Processes) -> NoReturn:
     processes.start("web", lambda: _serve_web_app(settings))
     say("Open until Ctrl-C:")
     say(f"  Airflow      {os.environ['AIRFLOW__API__BASE_URL']}   login {LOGIN} / {password(settings)}")
-    say(f"  Unsubscribe  {settings.public_url}")
+    say(f"  Web app      {settings.public_url}")
     say(f"  Mailbox      {settings.mailbox_dir}")
     say(f"  Published    {settings.published_dir}")
     while True:

@@ -5,6 +5,7 @@ from perennial.foundation.settings import Settings
 WAREHOUSE = "warehouse"
 LEDGER = "ledger"
 LANDING = "landing"
+DELIVERY = "delivery"
 
 
 def pools(settings: Settings) -> dict[str, tuple[int, str]]:
@@ -18,6 +19,7 @@ def pools(settings: Settings) -> dict[str, tuple[int, str]]:
         WAREHOUSE: (1, "Writers of the warehouse"),
         LEDGER: (1 if settings.ledger_url.startswith("sqlite") else 8, "Writers of the ledger"),
         LANDING: (4, "Files being taken from the inbox"),
+        DELIVERY: (settings.delivery_workers, "Workers that hand mail over"),
     }
 
 

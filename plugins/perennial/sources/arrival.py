@@ -45,7 +45,8 @@ class Landed:
     """
     One version of one file. `file` is its name at its place, `path` the copy's below the landing folder.
 
-    `personal_rows` is None for a copy as it came; of a pseudonymised one, how many rows still hold personal data.
+    `personal_rows` is None for a copy as it came; of a pseudonymised one, how many rows still hold personal data. One
+    that `is_whole` lost nothing but the people who were erased.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Landed:
     duplicate_of: str | None = None
     etag: str | None = None
     personal_rows: int | None = None
+    is_whole: bool = False
 
     @property
     def stamp(self) -> Stamp:

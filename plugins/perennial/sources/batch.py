@@ -6,9 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from perennial.contracts import Erased
+from perennial.contracts.erased import NOBODY, mentions_erased
 from perennial.foundation.settings import Settings
 from perennial.sources.arrival import Landed
 from perennial.sources.definition import Source, literal, quoted
+from perennial.sources.erased import know_erased
 from perennial.sources.mapping import JUDGED, TYPED, business_dates, key_of
 from perennial.sources.reading import Group, row_number
 from perennial.sources.scratch import Scratch
@@ -16,6 +19,9 @@ from perennial.sources.scratch import Scratch
 _ROWS_AT_ONCE = 100_000
 FRAMING = "framing"
 """The reason of a line that is no record."""
+
+LEFT_OUT = '{"erased": true}'
+"""The content of a refused row that names somebody who was erased."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +154,23 @@ class Batch:
         return relation.to_arrow_reader(_ROWS_AT_ONCE)
 
     def quarantined(
-        self, findings: str, held: list[Landed], batch_id: int, ingested_at: datetime, day: date
+        self,
+        findings: str,
+        held: list[Landed],
+        batch_id: int,
+        ingested_at: datetime,
+        day: date,
+        erased: Erased = NOBODY,
     ) -> pa.RecordBatchReader:
-        """The refused rows with all their reasons and their source columns, as they go to `quarantine.rows`."""
+        """
+        The refused rows with all their reasons and their source columns, as they go to `quarantine.rows`.
+
+        Of a row that names somebody erased its reasons are left, and LEFT_OUT.
+        """
+        names_erased = "false"
+        if erased:
+            know_erased(self.scratch.connection, erased)
+            names_erased = mentions_erased(self.source.contract, erased.salt)
         if self.source.is_json and not self.source.each:
             contents = "select __file, __row, line as content from lines"
         else:
@@ -163,7 +183,8 @@ class Batch:
         relation = self.scratch.connection.sql(
             f"""
             with refused as (
-                select _file, typed._row, found.reasons, content
+                select _file, typed._row, found.reasons,
+                    case when {names_erased} then '{LEFT_OUT}' else content end as content
                 from {findings} as found join {TYPED} as typed using (_id)
                 join ({contents}) as contents on __file = _file and __row = typed._row
                 union all

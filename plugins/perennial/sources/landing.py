@@ -79,6 +79,7 @@ def take(source: Source, settings: Settings) -> list[Landed]:
                     original,
                     stamp.etag,
                     newest[original].personal_rows if original else None,
+                    newest[original].is_whole if original else False,
                 )
                 newest[arrival.file] = entry
                 taken.append(entry)

@@ -1,7 +1,6 @@
 """What a template may know about the person it is written to. Nothing else reaches a template."""
 
 import re
-import unicodedata
 from datetime import date
 from decimal import Decimal
 from typing import Annotated
@@ -11,17 +10,15 @@ from pydantic import AfterValidator, ConfigDict, Field
 from perennial.foundation.documents import Document
 
 MAX_PRODUCTS = 12
+OWN_LINKS = ("unsubscribe_url", "preferences_url", "confirm_url", "answer_url", "view_url", "open_url")
 
-_DIRECTION_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Categories Cc, Zl and Zp, and direction overrides.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def _one_line(text: str) -> str:
     """Line breaks and control characters become blanks: a name can neither break a header nor forge a second line."""
-    return "".join(" " if _is_control(character) else character for character in text).strip()
-
-
-def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp") or character in _DIRECTION_OVERRIDES
+    return (text if text.isprintable() else _CONTROLS.sub(" ", text)).strip()
 
 
 def _web_address(url: str) -> str:
@@ -32,6 +29,7 @@ def _web_address(url: str) -> str:
 
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
 Url = Annotated[str, AfterValidator(_web_address)]
+OptionalUrl = Url | Annotated[str, Field(max_length=0)]
 
 
 class Product(Document):
@@ -40,7 +38,7 @@ class Product(Document):
     name: Line
     price: Decimal
     url: Url
-    image_url: Url | Annotated[str, Field(max_length=0)] = ""
+    image_url: OptionalUrl = ""
 
 
 class RenderContext(Document):
@@ -59,7 +57,15 @@ class RenderContext(Document):
     shop_name: Line
     shop_url: Url
     unsubscribe_url: Url
+    preferences_url: OptionalUrl = Field(default="", description="Where people choose what they hear about.")
+    confirm_url: OptionalUrl = Field(default="", description="Only in the mail that asks to confirm a subscription.")
+    answer_url: OptionalUrl = Field(default="", description="Of surveys: write {{ 9 | nps_url }}.")
+    view_url: OptionalUrl = Field(default="", description="The mail in a browser.")
+    open_url: OptionalUrl = Field(default="", description="A picture; every template gets it.")
+    topic_name: Line = Field(default="", description="Only in the mail that asks to confirm a subscription.")
     postal_address: Line
+    subject_label: Line = Field(default="", description="What the law wants at the beginning of the subject.")
+    coupon_code: Line = Field(default="", description="This mail's own code, of a campaign with an `offer`.")
     first_name: Line = ""
     tier: Line = Field(default="", description="Name in the loyalty rules, such as blossom.")
     previous_tier: Line = ""
@@ -86,6 +92,7 @@ def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
         shop_name="Perennial Demo Shop",
         shop_url="https://shop.example/",
         unsubscribe_url="https://shop.example/u/sample-token",
+        answer_url="https://shop.example/a/sample-token",
         postal_address="Perennial Demo Shop, 1 Garden Lane, 10115 Berlin",
         preview=True,
     )
@@ -95,6 +102,7 @@ def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
         else {"Bypass secateurs": "24.90", "Terracotta pot, 20 cm": "14.50", "Copper watering can": "39.00"}
     )
     known = {
+        "coupon_code": "SPRING-7K2M",
         "first_name": "晓雨" if chinese else "Ada",
         "tier": "blossom",
         "previous_tier": "leaf",

@@ -39,7 +39,7 @@ def _money(amount: Decimal | int, currency: str, locale: str) -> str:
     return format_currency(amount, currency, locale=locale)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=20_000)
 def _number(value: Decimal | int, locale: str) -> str:
     return format_decimal(value, locale=locale)
 
@@ -54,6 +54,45 @@ def batch(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 
+REWRITE = "_rewrite"  # the variable that holds what delivery does with links; no template can name it
+Rewrite = Callable[[str, str, bool], str]  # address, query to add, whether a click may be noted → address
+
+
+@pass_context
+def link(context: Context, url: str, tags: str) -> str:
+    """A link as people get it; compiling puts this filter around each."""
+    return _rewritten(context, url, tags, noted=True)
+
+
+@pass_context
+def tagged(context: Context, url: str, tags: str) -> str:
+    """The same where the address is read by people."""
+    return _rewritten(context, url, tags, noted=False)
+
+
+def _rewritten(context: Context, url: str, tags: str, *, noted: bool) -> str:
+    rewrite: Rewrite | None = context.get(REWRITE)
+    return rewrite(str(url), tags, noted) if rewrite else url
+
+
+@pass_context
+def nps_url(context: Context, score: int) -> str:
+    """The link by which a person says how likely they are to recommend us: `{{ 9 | nps_url }}`, from 0 to 10."""
+    return _answer(context, "nps", score, range(11))
+
+
+@pass_context
+def csat_url(context: Context, score: int) -> str:
+    """The link by which a person says how content they are: `{{ 5 | csat_url }}`, from 1 to 5."""
+    return _answer(context, "csat", score, range(1, 6))
+
+
+def _answer(context: Context, survey: str, score: int, scores: range) -> str:
+    if score not in scores:
+        raise ValueError(f"{survey} goes from {scores[0]} to {scores[-1]}")
+    return f"{context['answer_url']}/{survey}/{score}"
+
+
 def _locale(context: Context) -> str:
     return str(context["locale"]).replace("-", "_")
 
@@ -62,7 +101,10 @@ _FROM_JINJA = ("capitalize", "default", "first", "last", "length", "lower", "tit
 FILTERS: dict[str, Callable[..., Any]] = {
     **{name: JINJA[name] for name in (*_FROM_JINJA, "urlencode")},
     "batch": batch,
+    "csat_url": csat_url,
     "day": day,
     "money": money,
+    "nps_url": nps_url,
     "number": number,
 }
+OURS: dict[str, Callable[..., Any]] = {"link": link, "tagged": tagged}  # put there by compiling only

@@ -7,7 +7,7 @@ from perennial.campaigns.definition import Campaign
 from perennial.foundation.errors import BadConfig
 from perennial.templates.compile import CompiledTemplate, compile_template
 from perennial.templates.context import RenderContext, sample_contexts
-from perennial.templates.render import Rendered, render
+from perennial.templates.render import render
 
 MAX_HTML = 95_000  # bytes; Gmail clips a mail at 102 KB
 MAX_SUBJECT = 120  # characters
@@ -16,7 +16,10 @@ _ACTIVE = re.compile(
     r"<(script|iframe|object|embed|form|input|base)\b|\son[a-z]+\s*=|javascript:|vbscript:", re.IGNORECASE
 )
 _ADDRESS = re.compile(r"\s(href|src|background)\s*=\s*\"([^\"]*)\"", re.IGNORECASE)
-_SAFE_ADDRESS = re.compile(r"https?://|mailto:|tel:|#|\{\{-?\s*(\w+\.)?(\w+_)?url\s*-?\}\}")
+_SAFE_ADDRESS = re.compile(
+    r"https?://|mailto:|tel:|#|\{\{-?\s*(\w+\.)?(\w+_)?url\s*-?\}\}|\{\{-?\s*\w+\s*\|\s*(nps|csat)_url\s*-?\}\}"
+    r"|\{\{ (\((\w+\.)?(\w+_)?url\)|\(?'https?://[^']*'.*) \| link\("  # as compiling leaves them
+)
 _IMAGE_WITHOUT_ALT = re.compile(r"<img\b(?![^>]*\salt=)[^>]*>", re.IGNORECASE)
 
 
@@ -57,15 +60,16 @@ def _in_template(compiled: CompiledTemplate) -> Iterator[str]:
 
 
 def _in_mail(compiled: CompiledTemplate, context: RenderContext, *, promotional: bool) -> Iterator[str]:
-    mail: Rendered = render(compiled, context)
-    if (size := len(mail.html.encode())) > MAX_HTML:
+    mail = render(compiled, context)
+    subject, html, text = ("".join(pieces) for pieces in (mail.subject, mail.html, mail.text))
+    if (size := len(html.encode())) > MAX_HTML:
         yield f"{compiled.name}: the HTML part has {size} bytes; at most {MAX_HTML}, or mail programs clip it."
-    if len(mail.subject) > MAX_SUBJECT:
-        yield f"{compiled.name}: the subject has {len(mail.subject)} characters; at most {MAX_SUBJECT}."
+    if len(subject) > MAX_SUBJECT:
+        yield f"{compiled.name}: the subject has {len(subject)} characters; at most {MAX_SUBJECT}."
     if not promotional:
         return
-    for part, content in (("HTML", mail.html), ("text", mail.text)):
+    for part, content in (("HTML", html), ("text", text)):
         if context.postal_address not in content:
             yield f"{compiled.name}: the {part} part lacks {{{{ postal_address }}}}, which promotional mail must show."
-    if f'href="{context.unsubscribe_url}"' not in mail.html or context.unsubscribe_url not in mail.text:
+    if f'href="{context.unsubscribe_url}"' not in html or context.unsubscribe_url not in text:
         yield f"{compiled.name}: promotional mail needs a visible link to {{{{ unsubscribe_url }}}} in both parts."

@@ -23,6 +23,7 @@ _LEAVES = frozenset({"mj-image", "mj-divider", "mj-spacer", "mj-all", "mj-class"
 _STRUCTURE = frozenset({"mjml", "mj-head", "mj-attributes", "mj-body", "mj-section", "mj-column"})
 _AROUND_CHILDREN = frozenset({"mj-body", "mj-section", "mj-column"})  # inside mj-wrapper mrml breaks Outlook's comments
 _TOKEN = re.compile(r"JQ\d{4}Z")
+LINK_BEGINS, LINK_ENDS = "\ue000", "\ue001"  # around addresses in the text part, until the template is compiled
 _MARKUP = re.compile(
     r"(?P<comment><!--)|<(?P<close>/?)(?P<name>[A-Za-z][\w:-]*)(?P<attributes>(?:\"[^\"]*\"|'[^']*'|[^<>\"'])*)>|[^<]+|<"
 )
@@ -142,7 +143,7 @@ def plain_text(tokenised: Tokenised) -> str:
     """
     The text part: mj-text as paragraphs, mj-button and links as `label: url`, mj-image as its alt text.
 
-    An alt that the text right after it repeats is left out.
+    An alt that the text right after it repeats is left out. Addresses stand between LINK_BEGINS and LINK_ENDS.
     """
     reader = _TextReader(tokenised.restore_some)
     reader.feed(tokenised.text)
@@ -191,7 +192,8 @@ class _TextReader(HTMLParser):
             address, start = self._links.pop()
             label = "".join(self._parts[start:]).strip()
             if address and address != label:
-                self._parts.append(f": {address}" if label else address)
+                marked = f"{LINK_BEGINS}{address}{LINK_ENDS}"
+                self._parts.append(f": {marked}" if label else marked)
         if tag in self._READ:
             self._parts.append("\n\n")
         elif tag in self._BREAKS:

@@ -4,19 +4,18 @@ from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.delivery.mime import (
     MAX_BYTES,
-    Mail,
-    Unsendable,
     clean_address,
     compose,
     format_mailbox,
     header_text,
     quoted_printable,
 )
+from perennial.delivery.provider import Mail, Unsendable
 
 MESSAGE_ID = "0b1f7a52-5d8e-5c1c-9f0e-1a2b3c4d5e6f"
 HOSTILE = [
@@ -36,6 +35,7 @@ HOSTILE = [
 def _mail(**changes):
     fields = {
         "message_id": MESSAGE_ID,
+        "campaign": "win_back",
         "sender": "Perennial Demo Shop <hello@shop.example>",
         "recipient": "ada@mail.example",
         "date": datetime(2026, 2, 1, 8, 30, tzinfo=UTC),
@@ -44,7 +44,8 @@ def _mail(**changes):
         "text": "Hello",
         "unsubscribe_url": "https://shop.example/unsubscribe/token",
     }
-    return Mail(**{**fields, **changes})
+    fields |= changes
+    return Mail(**fields | {part: (fields[part],) for part in ("subject", "html", "text")})
 
 
 def _read(content):
@@ -101,20 +102,35 @@ def test_any_text_becomes_one_safe_header_value(value):
     assert "\n" not in encoded.replace("\r\n ", "")
 
 
-@given(st.text(max_size=400))
-def test_quoted_printable_decodes_to_the_text(text):
-    encoded = quoted_printable(text)
-    assert all(len(line) <= 76 for line in encoded.split("\r\n"))
-    unix = text.replace("\r\n", "\n").replace("\r", "\n")
-    assert quopri.decodestring(encoded.encode()).replace(b"\r\n", b"\n") == unix.encode("utf-8", "replace")
+# Text that lies in wait at line ends: blanks, dots, equal signs, what needs three columns a byte.
+TEXTS = (
+    st.text(max_size=90)
+    | st.text("x =.\n\t", max_size=90)
+    | st.text("x.", min_size=70, max_size=160)
+    | st.text("ab 晓", min_size=60, max_size=90)
+)
 
 
-@pytest.mark.parametrize("blanks", range(70, 82))
-def test_a_full_line_ending_in_a_blank_stays_within_76_columns(blanks):
-    text = "x" * blanks + " \nnext"
-    encoded = quoted_printable(text)
-    assert max(len(line) for line in encoded.split("\r\n")) <= 76
-    assert quopri.decodestring(encoded.encode()).replace(b"\r\n", b"\n").decode() == text
+@settings(deadline=None, max_examples=400)
+@given(st.lists(TEXTS, max_size=6).map(tuple))
+def test_pieces_in_quoted_printable_decode_to_the_text_they_make(pieces):
+    encoded = quoted_printable(pieces)
+    assert encoded == b"" or encoded.endswith(b"\r\n")
+    lines = encoded.split(b"\r\n")
+    assert all(len(line) <= 76 and not line.endswith((b" ", b"\t")) and not line.startswith(b".") for line in lines)
+    assert not any({*line} - {*range(32, 127), 9} for line in lines)
+    unix = "".join(piece.replace("\r\n", "\n").replace("\r", "\n") for piece in pieces)
+    assert quopri.decodestring(encoded).replace(b"\r\n", b"\n") == unix.encode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("end", ["", " ", "\t", "=", "é", " \nnext", "=\nnext"])
+@pytest.mark.parametrize("columns", range(68, 82))
+def test_a_full_line_stays_within_76_columns_whatever_it_ends_in(columns, end):
+    text = "x" * columns + end
+    for pieces in ((text,), ("", text)):
+        encoded = quoted_printable(pieces)
+        assert max(len(line) for line in encoded.split(b"\r\n")) <= 76
+        assert quopri.decodestring(encoded).replace(b"\r\n", b"\n").decode() == text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from perennial.flows.campaigns import _bestsellers
+from perennial.flows.outbox import best_sold
 from perennial.foundation.settings import load_settings
 
 
@@ -28,7 +28,7 @@ def test_a_product_that_no_mail_can_show_is_left_out_and_told(caplog):
         product(3, image_url="https://example.com/a.png"),
     )
     with caplog.at_level(logging.WARNING):
-        found = _bestsellers(warehouse, load_settings())
+        found = best_sold(warehouse, load_settings())
     assert [shown.image_url for shown in found["plants"]] == ["https://example.com/a.png"]
     assert [record.args[0] for record in caplog.records] == ["s1", "s2"]
     assert "url" in caplog.text

@@ -6,7 +6,6 @@ from perennial.campaigns.definition import load_campaigns
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import load_contracts
 from perennial.flows.tables import all_models
-from perennial.foundation.days import Origin, Run, yesterday
 from perennial.foundation.errors import BadConfig
 from perennial.foundation.settings import SHIPPED, load_settings
 from perennial.sources import load_source, source_names
@@ -84,7 +83,7 @@ def test_tables_go_file_by_file(overlay):
             "sql/customers/activity.sql": shipped.replace("-- What each", "-- Ours: what each"),
         }
     )
-    models = all_models(Run(yesterday(settings), Origin.REPLAY), settings)
+    models = all_models(settings)
     assert models["core.shelf"].sentence == "Ours. One row per sku."
     assert models["customers.activity"].path == settings.include / "sql" / "customers" / "activity.sql"
     assert models["customers.purchases"].path == SHIPPED / "sql" / "customers" / "purchases.sql"

@@ -1,11 +1,13 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from uuid6 import uuid7
 
-from outbox import CAMPAIGN, fill, freeze, later, new_message, run_in
+from outbox import CAMPAIGN, OCCURRENCE, fill, freeze, later, new_message, run_in
 from perennial.foundation.days import Origin, Run, current_time
 from perennial.foundation.errors import Permanent
-from perennial.ledger import Outcome, State, message_id_of, open_ledger
+from perennial.ledger import EventKind, NewEvent, Outcome, State, message_id_of, open_ledger
+from perennial.ledger.messages import _due
 from perennial.ledger.states import MAX_ATTEMPTS
 
 LEASE = timedelta(minutes=15)
@@ -81,6 +83,69 @@ def test_a_message_whose_time_has_passed_expires(ledger, settings):
         assert much_later.counts_by_state() == {"expired": 2}
 
 
+def test_what_is_past_its_time_does_not_hide_what_is_due(ledger, settings):
+    freeze(ledger, settings, send=5)
+    now = current_time(settings)
+    rows = [new_message(number, settings, expires_at=now + timedelta(minutes=1)) for number in range(3)]
+    rows += [new_message(number, settings, not_before=now + timedelta(minutes=2)) for number in (3, 4)]
+    ledger.queue(run_in(settings), CAMPAIGN, "mailbox", rows)
+    with open_ledger(later(settings, minutes=3)) as after:
+        claim = after.claim("lease", "mailbox", 3, LEASE)
+        assert [message.customer_id for message in claim.messages] == sorted(("c3", "c4"), key=_id_of)
+        assert after.counts_by_state() == {"expired": 3, "sending": 2}
+
+
+def test_what_waits_longest_is_claimed_first_whether_new_or_tried_before(ledger, settings):
+    freeze(ledger, settings, send=3)
+    now = current_time(settings)
+    rows = [new_message(number, settings, not_before=now + timedelta(seconds=90 * number)) for number in range(3)]
+    ledger.queue(run_in(settings), CAMPAIGN, "mailbox", rows)
+    (first,) = ledger.claim("lease", "mailbox", 5, LEASE).messages
+    ledger.settle("lease", [Outcome(first.message_id, State.RETRY)])  # due again after a minute
+    with open_ledger(later(settings, minutes=5)) as after:
+        claimed = [after.claim(f"lease-{number}", "mailbox", 1, LEASE).messages[0].customer_id for number in range(3)]
+    assert claimed == ["c0", "c1", "c2"]
+
+
+def _id_of(customer_id):
+    return message_id_of(CAMPAIGN, OCCURRENCE, customer_id)
+
+
+def test_all_claims_of_a_minute_together_keep_to_the_limit(ledger, settings):
+    fill(ledger, settings, 20)
+
+    def claimed(at, limit=9):
+        with open_ledger(at) as now:
+            claim = now.claim(str(uuid7()), "mailbox", limit, LEASE, per_minute=10)
+            return len(claim.messages) if claim else 0
+
+    assert [claimed(settings, 4), claimed(settings), claimed(settings)] == [4, 6, 0]
+    assert ledger.has_due("mailbox")
+    assert claimed(later(settings, seconds=59)) == 0
+    assert claimed(later(settings, hours=-1)) == 0  # nothing was due then, and the next claims count anew
+    assert [claimed(later(settings, seconds=60), 2), claimed(later(settings, seconds=119))] == [2, 8]
+    assert claimed(later(settings, minutes=2)) == 0
+    assert not ledger.has_due("mailbox")
+
+
+def test_a_claim_does_not_sort_all_that_waits(ledger):
+    """However much waits, a claim reads what it takes: by the index, without a sort."""
+    due = str(
+        _due("mailbox", State.QUEUED, datetime.now(UTC), set())
+        .limit(250)
+        .compile(ledger._engine, compile_kwargs={"literal_binds": True})
+    )
+    explain = "explain query plan" if ledger._engine.dialect.name == "sqlite" else "explain"
+    with ledger._reading() as connection:
+        if explain == "explain":
+            connection.exec_driver_sql("set enable_sort = off")  # of an empty table it would sort, which costs nothing
+            connection.exec_driver_sql("set enable_seqscan = off")
+            connection.exec_driver_sql("set enable_bitmapscan = off")
+        plan = " ".join(str(row) for row in connection.exec_driver_sql(f"{explain} {due}"))
+    assert "ix_messages_due" in plan
+    assert not {"SORT", "TEMP"} & set(plan.upper().split())
+
+
 def test_a_claimed_message_without_an_outcome_is_unknown(ledger, settings):
     fill(ledger, settings, 2)
     claim = ledger.claim("lease", "mailbox", 5, LEASE)
@@ -140,6 +205,24 @@ def test_unknown_is_settled_by_evidence_only(ledger, settings):
     assert ledger.settle_unknown(settled, by="mailbox", why="looked up") == 2
     assert ledger.settle_unknown(settled, by="mailbox", why="looked up") == 0
     assert ledger.counts_by_state() == {"accepted": 1, "queued": 1}
+
+
+def test_what_was_handed_over_and_never_came_back_is_presumed_accepted_after_three_days(ledger, settings):
+    fill(ledger, settings, 3)
+    now = current_time(settings)
+    one, two, three = ledger.claim("lease", "mailbox", 5, LEASE).messages
+    handed = [Outcome(message.message_id, State.UNKNOWN, handed_at=now) for message in (one, two)]
+    ledger.settle("lease", handed)  # of the third nobody knows whether it left
+    ledger.record_events([NewEvent("e1", two.message_id, EventKind.BOUNCED, now, "smtp")])
+    with open_ledger(later(settings, hours=71)) as before:
+        assert before.presume_accepted("mailbox") == 0
+    with open_ledger(later(settings, hours=72)) as after:
+        assert [after.presume_accepted(provider) for provider in ("smtp", "mailbox", "mailbox")] == [0, 1, 0]
+        rows = [after.message(message.message_id) for message in (one, two, three)]
+        assert [row["state"] for row in rows] == ["accepted", "bounced", "unknown"]
+        assert (rows[0]["accepted_at"], rows[0]["reason"][:8]) == (now, "presumed")
+        after.record_events([NewEvent("e2", one.message_id, EventKind.BOUNCED, now, "smtp")])
+        assert after.message(one.message_id)["state"] == "bounced"
 
 
 def test_changes_come_in_order_in_batches_and_without_private_columns(ledger, settings):

@@ -145,6 +145,20 @@ def test_an_smtp_connection_alone_never_turns_real_mail_on(connections):
     assert connected_settings().delivery == "mailbox"
 
 
+def test_keys_of_providers_come_from_connections_and_turn_nothing_on(connections, monkeypatch):
+    connections("sendgrid_default", "generic://:SG.key@api.eu.sendgrid.com")
+    connections("mailgun_default", "http://api:key@api.eu.mailgun.net/?domain=mg.shop.example")
+    settings = connected_settings()
+    assert (settings.delivery, settings.sendgrid_api_key, settings.mailgun_api_key) == ("mailbox", None, None)
+    monkeypatch.setenv("PERENNIAL_DELIVERY", "sendgrid")
+    monkeypatch.setenv("PERENNIAL_DELIVERY_FALLBACK", "mailgun")
+    settings = connected_settings()
+    assert settings.sendgrid_api_key.get_secret_value() == "SG.key"
+    assert settings.sendgrid_url == "https://api.eu.sendgrid.com"
+    assert settings.mailgun_api_key.get_secret_value() == "key"
+    assert (settings.mailgun_url, settings.mailgun_domain) == ("https://api.eu.mailgun.net", "mg.shop.example")
+
+
 def test_another_kind_of_database_is_refused(connections):
     connections("perennial_warehouse", "mysql://db.internal/shop")
     with pytest.raises(BadConfig, match=r"perennial_warehouse: type 'mysql' is not supported; use postgres"):

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from perennial.foundation.errors import BadConfig
-from perennial.templates.render import render
+from rendering import render
 
 PAGE = "<mjml><mj-body>{}</mj-body></mjml>"
 COLUMN = PAGE.format("<mj-section><mj-column>{}</mj-column></mj-section>")

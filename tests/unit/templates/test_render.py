@@ -2,16 +2,20 @@
 
 import html
 import json
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jinja2.sandbox import SandboxedEnvironment
 from pydantic import ValidationError
 
 from perennial.foundation.errors import BadConfig
 from perennial.templates.compile import CompiledTemplate
 from perennial.templates.context import MAX_PRODUCTS, Product, RenderContext
-from perennial.templates.render import MAX_OUTPUT, render
+from perennial.templates.render import MAX_OUTPUT
+from perennial.templates.render import render as render_pieces
+from rendering import render
 
 COLUMN = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
 BODY = COLUMN.format(
@@ -54,6 +58,35 @@ LINES = (
     .map(str.strip)
     .filter(lambda text: not any(mark in text for mark in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 )
+
+
+VALUES = st.just("") | LINES.map("§{}".format)
+LETTER = CompiledTemplate(
+    "letter/en/a",
+    "0",
+    " {{ first_name }}{{ tier }} and {% if orders > 1 %}{{ orders }}{% else %}one{% endif %} ",
+    "<p>{{ first_name }}</p>{% for product in products %}{% if loop.first %}<ul>{% endif %}<li>{{ product.name }}"
+    "{{ '<b>' }}</li>{% else %}none{% endfor %}{{ first_name|upper }}",
+    "\n {{ first_name }} \n\n{% if tier %}\n{{ tier }}\t\n{% endif %}\n \n{% for product in products %}\n"
+    "- {{ product.name }}  {{ first_name }}\n\n\n{% endfor %}  {{ tier }}",
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(VALUES, max_size=4), name=VALUES, tier=VALUES, orders=st.integers(0, 3))
+def test_the_pieces_are_what_jinja_writes_and_a_value_is_never_taken_for_our_text(context, names, name, tier, orders):
+    goods = [Product(name=product, price="1", url="https://shop.example/") for product in names]
+    values = context(first_name=name, tier=tier, orders=orders, products=goods)
+    mail = render_pieces(LETTER, values)
+    for part, pieces in (("subject", mail.subject), ("html", mail.html), ("text", mail.text)):
+        environment = SandboxedEnvironment(autoescape=part == "html")
+        plain = environment.from_string(getattr(LETTER, part)).render(values.model_dump())
+        if part != "html":
+            plain = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", plain)).strip()
+        assert "".join(pieces) == plain + "\n" * (part == "text")
+        assert {type(piece) for piece in pieces} == {str}
+        assert not any("§" in text for text in pieces[::2])
+        assert all(value == "" or "§" in value or value == str(orders) for value in pieces[1::2])
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -100,6 +133,7 @@ def test_numbers_money_and_days_are_written_as_the_locale_writes_them(context, l
         ("{{ first_name | nofilter }}", "nofilter"),
         ("{% if %}", "cannot be rendered"),
         ("{% for a in products %}" + "x" * 50_000 + "{% endfor %}", f"beyond {MAX_OUTPUT}"),
+        ("{% macro a() %}x{% endmacro %}{{ a() }}", "macros"),
     ],
 )
 def test_what_cannot_be_rendered_is_named_without_the_value(context, source, problem):

@@ -5,7 +5,7 @@ from perennial.foundation.settings import REPOSITORY, load_settings
 from perennial.templates.compile import compile_template
 from perennial.templates.context import sample_contexts
 from perennial.templates.lint import lint
-from perennial.templates.render import render
+from rendering import render
 
 COLUMN = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
 FOOTER = '<mj-text>{{ postal_address }} <a href="{{ unsubscribe_url }}">Unsubscribe</a></mj-text>'

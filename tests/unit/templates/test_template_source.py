@@ -3,7 +3,7 @@
 import pytest
 
 from perennial.foundation.errors import BadConfig
-from perennial.templates.render import render
+from rendering import render
 
 COLUMN = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
 LAYOUT = COLUMN.format(
@@ -32,7 +32,7 @@ def test_a_shared_piece_is_given_what_it_needs_by_with(compiled, context):
 @pytest.mark.parametrize(
     ("subject", "problem"),
     [
-        ("{{ frist_name }}", "line 1: undefined variable 'frist_name'. Known variables: currency"),
+        ("{{ frist_name }}", "line 1: undefined variable 'frist_name'. Known variables: answer_url"),
         ("{% macro x() %}{% endmacro %}", "{% macro %} is not allowed"),
         ("{% call x() %}{% endcall %}", "{% call %} is not allowed"),
         ("{% filter upper %}x{% endfilter %}", "{% filter %} is not allowed"),
