@@ -88,7 +88,7 @@ def test_what_was_never_planned_cannot_be_approved(tmp_path):
 
 
 def test_the_switch_for_everything_stops_a_delivery_between_two_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("perennial.flows.delivery.BATCH", 10)
+    monkeypatch.setattr("perennial.delivery.mailbox.MailboxProvider.at_once", 10)
     settings = settings_in(tmp_path)
     with open_ledger(settings) as ledger:
         fill(ledger, settings, 30)

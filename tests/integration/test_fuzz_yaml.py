@@ -8,6 +8,9 @@ from command import INCLUDE
 from mutations import documents
 
 from perennial.campaigns.contact_policy import load_contact_policy
+from perennial.campaigns.festivals import load_festivals
+from perennial.campaigns.laws import load_laws
+from perennial.campaigns.seeds import load_seeds
 from perennial.campaigns.topics import load_topics
 from perennial.churn.rules import load_churn_rules
 from perennial.contracts import load_contract
@@ -27,13 +30,16 @@ READERS = {
     "expectations/*": lambda name, settings: staging_sql(load_contract(name, settings)),
     "rules/churn": lambda _, settings: load_churn_rules(settings),
     "rules/contact_policy": lambda _, settings: load_contact_policy(settings),
+    "rules/festivals": lambda _, settings: load_festivals(settings),
     "rules/identity": lambda _, settings: load_identity_rules(settings),
     "rules/intake": lambda _, settings: load_intake_rules(settings),
+    "rules/laws": lambda _, settings: load_laws(settings),
     "rules/loyalty": lambda _, settings: load_loyalty_rules(settings).tables(),
     "rules/metrics": lambda _, settings: load_metric_rules(settings),
     "rules/rfm": lambda _, settings: load_rfm_map(settings).rows(),
-    "rules/topics": lambda _, settings: load_topics(settings),
+    "rules/seeds": lambda _, settings: load_seeds(["win_back"], settings),
     "rules/segments": lambda _, settings: load_segments(settings),
+    "rules/topics": lambda _, settings: load_topics(settings),
 }
 FILES = sorted(
     path.relative_to(INCLUDE)

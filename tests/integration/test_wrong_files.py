@@ -55,7 +55,7 @@ def test_a_frozen_template_with_an_undefined_variable_fails_its_own_mails_only(t
         ledger.queue(run_in(settings), CAMPAIGN, "mailbox", rows)
     done = perennial(tmp_path, "deliver", PERENNIAL_NOW=NOW)
     assert done.returncode == 0
-    assert "win_back/en: the subject cannot be rendered: 'nickname' is undefined." in done.stderr
+    assert "win_back/en/b: the subject cannot be rendered: 'nickname' is undefined." in done.stderr
     states = messages(settings)
     assert sorted(states.values()) == ["accepted", "accepted", "failed"]
     assert copies(settings) == {message_id: 1 for message_id, state in states.items() if state == "accepted"}

@@ -361,6 +361,8 @@ def test_real_events_with_our_id_in_them_are_understood():
         for aside in report.aside:
             if aside.reason == "unknown_kind":
                 found["unknown_kind"].add(event["event"])
+            elif aside.reason == "bad_time":
+                assert event["timestamp"] == "123456789"  # 1973, in an example somebody made up
             else:
                 assert aside.reason == "not_an_event"
                 assert "event" not in event
