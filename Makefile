@@ -5,10 +5,10 @@ INSTALLED := .venv/installed
 SCALE ?= small
 
 .DEFAULT_GOAL := help
-.PHONY: help install run up hooks test check chaos bench lock clean
+.PHONY: help install run up hooks test check chaos bench screenshots lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## make .venv with the pinned packages
 
@@ -51,6 +51,9 @@ bench: $(INSTALLED)  ## measure, and write docs/benchmarks.md; SCALE=full for a 
 	$(BIN)/python benchmarks/bench.py --scale $(SCALE)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --annotation-style line
+
+screenshots: $(INSTALLED)  ## take the pictures of docs/campaigns.md again; needs Chromium
+	PYTHONPATH=tests $(BIN)/python tests/screenshots.py
 
 lock: $(INSTALLED)  ## pin requirements/*.in anew
 	$(LOCK) requirements/server.in -o requirements/server.txt

@@ -499,6 +499,20 @@ def campaigns_plan(
     show_facts(decided if decided else {"campaigns": "none is due"})
 
 
+@campaigns_app.command("preview")
+def campaigns_preview(
+    context: typer.Context,
+    campaign: Annotated[str, typer.Argument(help="A folder of include/templates.")],
+    to: Annotated[Path, typer.Option(file_okay=False, help="Where the pages go.")] = Path("preview"),
+) -> None:
+    """Write a campaign's mails as pages to look at: each language, for somebody known well and somebody unknown."""
+    from perennial.campaigns.definition import load_campaign
+    from perennial.templates.samples import write_samples
+
+    for page in write_samples(load_campaign(campaign, context.obj), to):
+        typer.echo(page)
+
+
 @campaigns_app.command("calendar")
 def campaigns_calendar(
     context: typer.Context, days: Annotated[int, typer.Option(min=1, max=366, help="How many.")] = 30

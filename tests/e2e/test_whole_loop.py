@@ -58,10 +58,10 @@ def rows(sql):
 
 
 def granted_by(settings, day):
-    """Customers who consent to offers by e-mail, from the shop's files alone."""
+    """Customers who consent to e-mail, from the shop's files alone."""
     files = [path for path in sorted((settings.inbox_dir / "consents").iterdir()) if path.name[:10] <= str(day)]
     said = pd.concat([pd.read_json(path, lines=True, dtype=str) for path in files])
-    said = said[(said["channel"] == "email") & (said["topic"] == "offers")].sort_values("at", kind="stable")
+    said = said[(said["channel"] == "email")].sort_values("at", kind="stable")
     newest = said.drop_duplicates("customer", keep="last")
     return set(newest.loc[newest["state"] == "granted", "customer"])
 

@@ -1,11 +1,10 @@
 """The pages as people see them: a real Chromium, on a phone and in two languages."""
 
-import shutil
-
 import pytest
 from website import page as at
 from website import recorded, served
 
+from browser import chromium
 from outbox import fill, settings_in
 from perennial.delivery.tokens import Purpose, seal, signing_secret
 from perennial.flows.delivery import deliver
@@ -34,17 +33,9 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """A browser; skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    with playwright.sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"Chromium does not start: {str(error).splitlines()[0]}")
+def browser():
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +59,9 @@ def locale(request):
 
 
 @pytest.fixture
-def tab(chromium, locale):
+def tab(browser, locale):
     """A page on a phone. It fails where the page breaks its own policy, logs an error, or is wider than the screen."""
-    context = chromium.new_context(locale=locale, viewport={"width": 360, "height": 640})
+    context = browser.new_context(locale=locale, viewport={"width": 360, "height": 640})
     tab = context.new_page()
     problems = []
     tab.on("console", lambda message: problems.append(message.text) if message.type in ("error", "warning") else None)
@@ -139,12 +130,12 @@ def test_subscribing_by_a_form_and_confirming_by_mail(tab, site, settings, local
     assert [row["method"] for row in consents if row["address_hash"] == asked["address_hash"]] == ["double_opt_in"]
 
 
-def test_a_mail_in_the_browser_looks_as_it_was_sent(chromium, site, settings):
+def test_a_mail_in_the_browser_looks_as_it_was_sent(browser, site, settings):
     """Its own styles count, nothing in it runs, and its picture may come from elsewhere."""
     with open_ledger(settings) as ledger:
         messages = recorded(ledger, "messages")["messages"]
     asked = next(row for row in messages if row["campaign"] == "confirm_subscription")
-    tab = chromium.new_page()
+    tab = browser.new_page()
     tab.goto(f"{site}/view/{seal(asked['message_id'], signing_secret(settings), Purpose.VIEW)}")
     button = tab.get_by_role("link", name=WORDS[asked["locale"]]["confirm"][0])
     assert button.evaluate("link => getComputedStyle(link).color") == "rgb(255, 255, 255)"

@@ -62,8 +62,8 @@ select
     coalesce(activity.searches_30d, 0) as searches_30d,
     coalesce(activity.complaints_90d, 0) as complaints_90d,
     coalesce(voice.open_tickets, 0) as open_tickets,
-    voice.last_csat,
-    voice.last_nps,
+    csat.score as last_csat,
+    nps.score as last_nps,
     coalesce(activity.referrals, 0) as referrals,
     rfm.rfm_code,
     rfm.rfm_segment,
@@ -73,6 +73,8 @@ left join customers.purchases as purchases on customers.customer_id = purchases.
 left join customers.activity as activity on customers.customer_id = activity.customer_id
 left join customers.favourites as favourites on customers.customer_id = favourites.customer_id
 left join customers.voice as voice on customers.customer_id = voice.customer_id
+left join customers.scores as csat on customers.customer_id = csat.customer_id and csat.survey = 'csat'
+left join customers.scores as nps on customers.customer_id = nps.customer_id and nps.survey = 'nps'
 left join customers.rfm as rfm on customers.customer_id = rfm.customer_id
 left join email_consents on customers.customer_id = email_consents.customer_id
 left join suppressed on address_hash(customers.email) = suppressed.address_hash

@@ -191,6 +191,14 @@ def load_campaigns(settings: Settings) -> tuple[Campaign, ...]:
     return campaigns
 
 
+def load_campaign(name: str, settings: Settings) -> Campaign:
+    """One of them. Raises BadConfig, also if there is none of that name."""
+    known = {campaign.id: campaign for campaign in load_campaigns(settings)}
+    if name not in known:
+        raise BadConfig(f"There is no campaign {name!r}. There are: {', '.join(known)}.")
+    return known[name]
+
+
 def _load(folder: Path, segments: Collection[str], festivals: FestivalBook, shared: tuple[Path, ...]) -> Campaign:
     if not folder.is_dir():
         raise BadConfig(f"{folder}: this folder holds campaign folders and _shared. Move or remove the file.")

@@ -90,7 +90,6 @@ def spool_consents(spool: Spool, block: Block) -> None:
         '"',
         member("email", choose(label.email, person)),
         member("channel", where(np.repeat([False, True, False, False], sizes), "sms", "email")),
-        ', "topic": "offers"',
         member("state", where(granted, "granted", "denied")),
         member("at", when),
         member("method", where(at_signup, where(granted, "double_opt_in", "sign_up_form"), "preference_page")),

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from perennial.campaigns.contact_policy import load_contact_policy
-from perennial.campaigns.definition import Campaign, load_campaigns
+from perennial.campaigns.definition import Campaign, load_campaign, load_campaigns
 from perennial.flows.campaign_tables import due_by_calendar, send_day_tables
 from perennial.flows.day_order import is_outdated, newest_day
 from perennial.flows.mirror import DECISIONS, compact_decisions, mirror_ledger
@@ -174,9 +174,7 @@ def allow_stale_data(
 
     Raises BadConfig for an unknown campaign, or one that was decided already and not held for its data.
     """
-    known = [found.id for found in load_campaigns(settings)]
-    if campaign not in known:
-        raise BadConfig(f"There is no campaign {campaign!r}. There are: {', '.join(known)}.")
+    load_campaign(campaign, settings)
     day = send_day or run_of(yesterday(settings), settings).send_day
     with open_ledger(settings) as ledger:
         given_up = ledger.allow_stale_data(campaign, day, by=by, why=why)

@@ -102,6 +102,8 @@ def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
         else {"Bypass secateurs": "24.90", "Terracotta pot, 20 cm": "14.50", "Copper watering can": "39.00"}
     )
     known = {
+        "preferences_url": "https://shop.example/p/sample-token",
+        "view_url": "https://shop.example/v/sample-token",
         "coupon_code": "SPRING-7K2M",
         "first_name": "晓雨" if chinese else "Ada",
         "tier": "blossom",
