@@ -1,10 +1,12 @@
 """
-Take in what mail servers tell of mail that did not arrive or was complained of: bounce mailbox -> ledger.
+Take in what mail servers and providers tell of our mail: bounce mailbox, Mailgun's events -> ledger.
 
-**Reads:** the reports (DSN, ARF) in `PERENNIAL_BOUNCE_MAILBOX`, messages in the ledger, `rules/contact_policy.yaml`.
+**Reads:** the reports (DSN, ARF) in `PERENNIAL_BOUNCE_MAILBOX`; Mailgun, if `PERENNIAL_MAILGUN_EVENTS_KEY` is set;
+messages in the ledger, `rules/contact_policy.yaml`.
 **Writes:** message events, message states and suppressions in the ledger; the mailbox stays as it is.
-**If it fails:** what came waits in the mailbox; delivery goes on with the suppressions known so far.
-**To rerun:** nothing to do, or trigger it: a report is taken in once.
+**If it fails:** what came waits in the mailbox, and Mailgun is asked for it the next time; delivery goes on with the
+suppressions known so far.
+**To rerun:** nothing to do, or trigger it: what was told is taken in once.
 """
 
 from airflow.sdk import dag, task
@@ -21,7 +23,15 @@ def collect_events():
         with task_settings() as settings:
             return reports.collect_reports(settings)
 
+    @task(pool=LEDGER)
+    def poll_mailgun() -> dict:
+        from perennial.flows import webhooks
+
+        with task_settings() as settings:
+            return webhooks.poll_mailgun(settings)
+
     collect_reports()
+    poll_mailgun()
 
 
 collect_events()

@@ -1,4 +1,4 @@
-"""Pictures of the shipped campaigns for docs/campaigns.md: `make screenshots`. Needs Chromium, and fonts for Chinese."""
+"""Pictures of the shipped campaigns, for docs/campaigns.md: `make screenshots`. Needs Chromium and Chinese fonts."""
 
 from pathlib import Path
 

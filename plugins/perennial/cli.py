@@ -200,10 +200,11 @@ def deliver(context: typer.Context) -> None:
 
 @app.command()
 def collect(context: typer.Context) -> None:
-    """Take in the bounces and complaints in the bounce mailbox, and what servers refused."""
+    """Take in bounces and complaints: of the bounce mailbox, of Mailgun (if it may be asked), and what servers refused."""
     from perennial.flows.reports import collect_reports
+    from perennial.flows.webhooks import poll_mailgun
 
-    show_facts(collect_reports(context.obj))
+    show_facts(collect_reports(context.obj) | poll_mailgun(context.obj))
 
 
 @app.command()

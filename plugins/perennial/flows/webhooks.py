@@ -39,9 +39,11 @@ def poll_mailgun(settings: Settings) -> dict[str, int]:
     """
     Ask Mailgun for the events since the last time, and a little before: what is known already counts once.
 
-    Returns how many there were, and how many new. Killed half-way, the next poll asks for all of it again. Raises
-    BadConfig and Retryable as `mailgun_events.pages` does.
+    Returns how many there were, and how many new; nothing where no key is set. Killed half-way, the next poll asks for
+    all of it again. Raises BadConfig and Retryable as `mailgun_events.pages` does.
     """
+    if settings.mailgun_events_key is None:
+        return {}
     now = current_time(settings)
     found = {"events": 0, "new": 0}
     with open_ledger(settings) as ledger:

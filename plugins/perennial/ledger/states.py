@@ -37,9 +37,7 @@ class EventKind(StrEnum):
     ACCEPTED = "accepted"  # the provider says that it took it
     DEFERRED = "deferred"  # bounced for now; the provider tries again
     DELIVERED = "delivered"
-    DROPPED = (
-        "dropped"  # not delivered, for a reason that is not the address: blocked, too late, the provider's own list
-    )
+    DROPPED = "dropped"  # the provider did not try: its own list, or what the mail says
     BOUNCED = "bounced"  # for good: there is no such mailbox
     SOFT_BOUNCED = "soft_bounced"  # given up for a reason that may pass: full, blocked, out of order
     OPENED = "opened"

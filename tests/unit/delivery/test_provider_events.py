@@ -53,7 +53,7 @@ def _mailgun(**event):
             False,
             {"reason": "550 <…> unknown", "status": "5.1.1"},
         ),
-        ({"event": "bounce", "type": "blocked", "reason": "554 spam"}, "dropped", False, {"reason": "554 spam"}),
+        ({"event": "bounce", "type": "blocked", "reason": "554 spam"}, "soft_bounced", False, {"reason": "554 spam"}),
         (
             {"event": "dropped", "reason": "Bounced Address"},
             "dropped",
@@ -118,7 +118,7 @@ def test_what_sendgrid_says_in_our_words(event, kind, machine, details):
                 "reason": "generic",
                 "delivery-status": {"code": 554, "enhanced-code": "5.7.1"},
             },
-            "dropped",
+            "soft_bounced",
             False,
             {"reason": "generic", "status": "5.7.1"},
         ),

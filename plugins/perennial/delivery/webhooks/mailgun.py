@@ -106,15 +106,17 @@ def _event(event: Event) -> Reported:
 
 
 def _failure(event: Event, status: Mapping[str, Any]) -> Kind:
-    """Passing, final because there is no such mailbox, or final for another reason."""
+    """For now, for good because there is no such mailbox, by Mailgun's own list, or given up for another reason."""
     if event.get("severity") != "permanent":
         return "deferred"
+    if event.get("reason") in _SUPPRESSED:
+        return "dropped"
     if event.get("reason") == "bounce":
         return "bounced"
     # RFC 3463: 5.1.x is about the address, 5.2.1 a mailbox that was closed; a bare 550 says the same most of the time.
     code = str(status.get("enhanced-code") or "")
     no_mailbox = code.startswith("5.1.") or code == "5.2.1" or (not code and status.get("code") == 550)
-    return "bounced" if event.get("reason") == "generic" and no_mailbox else "dropped"
+    return "bounced" if event.get("reason") == "generic" and no_mailbox else "soft_bounced"
 
 
 def _part(event: Event, name: str) -> Mapping[str, Any]:

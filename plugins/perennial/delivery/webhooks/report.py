@@ -21,7 +21,16 @@ _LONGEST = 500  # characters of one detail
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},]', re.DOTALL)
 
 Kind = Literal[
-    "accepted", "deferred", "delivered", "dropped", "bounced", "opened", "clicked", "complained", "unsubscribed"
+    "accepted",
+    "deferred",
+    "delivered",
+    "dropped",
+    "bounced",
+    "soft_bounced",
+    "opened",
+    "clicked",
+    "complained",
+    "unsubscribed",
 ]
 Event = Mapping[str, Any]
 

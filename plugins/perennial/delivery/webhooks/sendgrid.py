@@ -106,7 +106,7 @@ def _event(event: Event) -> Reported:
         raise NotOurs("unknown_kind" if isinstance(name, str) else "not_an_event")
     suppressed = None
     if kind == "bounced" and event.get("type") == "blocked":  # by the receiving server, for now or for who we are
-        kind = "dropped"
+        kind = "soft_bounced"
     elif kind == "dropped":
         suppressed = _SUPPRESSED.get(str(event.get("reason")).lower())
     looked = kind in ("opened", "clicked")
