@@ -200,7 +200,7 @@ def deliver(context: typer.Context) -> None:
 
 @app.command()
 def collect(context: typer.Context) -> None:
-    """Take in bounces and complaints: of the bounce mailbox, of Mailgun (if it may be asked), and what servers refused."""
+    """Take in what became of mails: from the bounce mailbox, Mailgun (if it may be asked) and what servers refused."""
     from perennial.flows.reports import collect_reports
     from perennial.flows.webhooks import poll_mailgun
 
