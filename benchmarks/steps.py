@@ -64,18 +64,20 @@ def intake(home: str, day: str) -> Figures:
     """Files of order lines through the gate and into staging, in little memory; imports before the clock starts."""
     import great_expectations  # noqa: F401
 
+    from perennial.flows.day_order import close_day
     from perennial.flows.refresh import refresh
     from perennial.flows.tables import open_tables
 
-    settings = _settings(home, day).model_copy(update={"memory_limit": "1GB"})
+    settings = _settings(home, day).model_copy(update={"memory_limit": "800MB"})
     run = run_of(date.fromisoformat(day), settings)
     clock = Clock()
     ingest.land("web_orders", run, settings)
     loaded = ingest.load(run, settings)["web_orders"]
     refresh("staging", run, settings)
     figures = clock.read() | {"rows": loaded["landed"]}
-    with open_tables(run, settings) as (_, materializer):
+    with open_tables(run, settings) as (warehouse, materializer):
         materializer.settle()  # no later table is made here: the day is done, and the next one adds to it
+        close_day(run, warehouse, settings)
     assert loaded["accepted"] == loaded["landed"]
     return figures
 
