@@ -12,6 +12,7 @@ from perennial.foundation.documents import Document
 MAX_PRODUCTS = 12
 OWN_LINKS = ("unsubscribe_url", "preferences_url", "confirm_url", "answer_url", "view_url", "open_url")
 
+_LONGEST_SAID = 100  # characters
 # Categories Cc, Zl and Zp, and direction overrides.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -21,6 +22,11 @@ def _one_line(text: str) -> str:
     return (text if text.isprintable() else _CONTROLS.sub(" ", text)).strip()
 
 
+def _or_unknown(text: str) -> str:
+    """Nobody is called so much: a mail without it is better than none, for them and all others of the day."""
+    return text if len(text) <= _LONGEST_SAID else ""
+
+
 def _web_address(url: str) -> str:
     if not re.fullmatch(r"https?://[^\s\"'<>\\^`{|}\x00-\x1f]{1,2000}", url):
         raise ValueError("must be an http or https address")
@@ -28,6 +34,7 @@ def _web_address(url: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_one_line), Field(max_length=500)]
+Said = Annotated[str, AfterValidator(_one_line), AfterValidator(_or_unknown)]  # as sources told it
 Url = Annotated[str, AfterValidator(_web_address)]
 OptionalUrl = Url | Annotated[str, Field(max_length=0)]
 
@@ -66,13 +73,13 @@ class RenderContext(Document):
     postal_address: Line
     subject_label: Line = Field(default="", description="What the law wants at the beginning of the subject.")
     coupon_code: Line = Field(default="", description="This mail's own code, of a campaign with an `offer`.")
-    first_name: Line = ""
+    first_name: Said = ""
     tier: Line = Field(default="", description="Name in the loyalty rules, such as blossom.")
     previous_tier: Line = ""
     next_tier: Line = Field(default="", description="Empty at the top.")
     points_balance: int = 0
     points_to_next_tier: int = 0
-    favourite_category: Line = ""
+    favourite_category: Said = ""
     days_since_last_order: int | None = None
     orders: int = 0
     products: tuple[Product, ...] = Field(default=(), max_length=MAX_PRODUCTS)

@@ -44,6 +44,12 @@ def test_line_breaks_in_a_value_reach_neither_subject_nor_headers(context):
     assert mail.subject == "Ada  Bcc: eve@evil.example  x!"
 
 
+def test_what_is_too_long_to_be_said_is_not_known(context):
+    long = context(first_name="a" * 101, favourite_category="b" * 100_000)
+    assert (long.first_name, long.favourite_category) == ("", "")
+    assert context(first_name="a" * 100).first_name == "a" * 100
+
+
 @pytest.mark.parametrize("subject", ["", "  ", "a\x07b", "{{ first_name }}"])
 def test_a_subject_is_one_line_of_text(context, subject):
     template = CompiledTemplate("hello/en/a", "0", subject, "", "")
@@ -154,5 +160,5 @@ def test_an_address_is_a_web_address(url):
 
 def test_a_refused_context_does_not_show_the_value(context):
     with pytest.raises(ValidationError) as refusal:
-        context(first_name="Secretname" * 100)
+        context(tier="Secretname" * 100)
     assert "Secretname" not in str(refusal.value)
