@@ -4,6 +4,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 SCALE ?= small
 
+# Where it is set, each of many processes would compile all that it imports: half of what the tests take.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run up hooks test check chaos bench screenshots lock clean
 
