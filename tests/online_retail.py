@@ -35,7 +35,9 @@ HISTORIES = {  # by day: what each day that was run found, against the run befor
     "segments.membership_changes",
 }
 OF_THE_WAY = HISTORIES | {
-    "campaigns.candidates",  # who changed tier since the run before
+    "campaigns.candidates",  # who changed tier since the run before, and who was decided about
+    "campaigns.occasions",
+    "campaigns.tier_occasions",
     "campaigns.plan",
     "marts.data_health",  # by the day on which files were taken
     "raw.checks",  # by batch

@@ -246,5 +246,10 @@ def test_coupons_say_nothing_that_redemptions_do_not():
 
 def test_nobody_is_written_to_and_it_says_why(look, settings):
     found = look("select campaign, reason, count(*) from campaigns.decisions group by all order by all")
-    assert found == [("tier_upgrade", "no_address", 2), ("win_back", "no_address", 100)]
+    assert found == [
+        ("post_purchase_survey", "no_address", 378),
+        ("tier_upgrade", "no_address", 2),
+        ("welcome", "no_address", 3),
+        ("win_back", "no_address", 100),
+    ]
     assert messages(settings) == {}

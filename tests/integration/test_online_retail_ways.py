@@ -186,6 +186,8 @@ TOUCHED = {
     "churn.risk_changes": (f"day = date '{ARRIVED}'", ()),
     "marts.segment_daily": (f"day = date '{ARRIVED}'", ()),
     "campaigns.candidates": ("true", ()),
+    "campaigns.occasions": (_PEOPLE, ()),
+    "campaigns.tier_occasions": (_PEOPLE, ()),
     "campaigns.plan": ("true", ()),
 }
 

@@ -25,9 +25,9 @@ from perennial.foundation.days import Origin, run_of, yesterday
 from perennial.foundation.settings import Settings
 from perennial.ledger import open_ledger
 
-FIRST, LAST = date(2025, 11, 1), date(2026, 1, 28)
+FIRST, LAST = date(2025, 12, 10), date(2026, 1, 28)
 NEXT = date(2026, 1, 29)
-KILLS = 3  # on each engine
+KILLS = 2  # on each engine
 
 
 @pytest.fixture(scope="module")

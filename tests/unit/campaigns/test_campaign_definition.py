@@ -196,8 +196,12 @@ def test_no_campaign_file_is_an_error(load):
 
 def test_the_shipped_campaigns():
     campaigns = load_campaigns(load_settings(include=REPOSITORY / "include"))
-    assert [campaign.id for campaign in campaigns] == ["tier_upgrade", "win_back"]
-    win_back = campaigns[1].file
+    assert [campaign.id for campaign in campaigns] == [
+        "birthday", "post_purchase_survey", "spring_festival", "tier_upgrade",
+        "welcome", "win_back", "win_back_2", "win_back_3",
+    ]  # fmt: skip
+    assert {campaign.locales for campaign in campaigns} == {("en", "zh-CN")}
+    win_back = campaigns[5].file
     assert win_back.experiment.holdout == Decimal("0.1")
     assert [variant.name for variant in win_back.experiment.variants] == ["a", "b"]
     assert (win_back.repeat.at_most, win_back.repeat.every_days) == (1, 60)
