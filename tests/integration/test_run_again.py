@@ -27,7 +27,7 @@ from perennial.ledger import open_ledger
 
 FIRST, LAST = date(2025, 12, 10), date(2026, 1, 28)
 NEXT = date(2026, 1, 29)
-KILLS = 2  # on each engine
+KILLS = 2
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,9 @@ def test_a_backfill_queues_nothing(shop, homes, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(  # two minutes on a server: in `make chaos`
+    "homes", ["duckdb", pytest.param("postgresql", marks=pytest.mark.chaos)], indirect=True
+)
 def test_killed_again_and_again_the_end_is_the_same(shop, whole, homes, tmp_path):
     broken, lasts = homes.copy(shop, tmp_path / "home"), whole.seconds
     dice, kills = random.Random(20260131), 0
