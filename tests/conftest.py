@@ -18,8 +18,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """One process more than there are cores: tests of whole installations wait for much."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two processes more than there are cores: tests of whole installations wait for much."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 @pytest.hookimpl(optionalhook=True)
