@@ -45,7 +45,7 @@ def _lines(found: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     yield ""
     yield "Decisions, by reason"
     for campaign, decided in found["decisions"].items():
-        yield f"  {campaign:18}{decided['send_day']}  {_counts(decided['reasons'])}"
+        yield f"  {campaign:20}  {decided['send_day']}  {_counts(decided['reasons'])}"
     if not found["decisions"]:
         yield "  none yet"
     yield f"Messages    {_counts(found['messages'])}"
