@@ -20,7 +20,7 @@ from perennial.foundation.settings import Settings, load_settings
 from perennial.ledger import NewCampaignRun, NewMessage, NewTemplate, open_ledger
 from perennial.templates.compile import CompiledTemplate, compile_template
 from perennial.templates.context import RenderContext
-from perennial.templates.filters import FILTERS
+from perennial.templates.filters import FILTERS, OURS
 from perennial.templates.render import render
 
 CAMPAIGN = "win_back"
@@ -103,7 +103,7 @@ def send_plainly(port: int, messages: int) -> None:
     html = Environment(autoescape=True)
     text = Environment(autoescape=False)  # noqa: S701 - plain text
     for environment in (html, text):
-        environment.filters |= FILTERS
+        environment.filters |= {**FILTERS, **OURS}
     parts = text.from_string(template.subject), text.from_string(template.text), html.from_string(template.html)
     with smtplib.SMTP("127.0.0.1", port) as server:
         for number, context in enumerate(contexts(messages)):

@@ -135,10 +135,12 @@ def mail_sink(sink: str, source: str) -> Iterator[MailSink]:
         port = free.getsockname()[1]
     user = ["-u", "nobody"] if os.getuid() == 0 else []
     with subprocess.Popen([sink, *user, f"127.0.0.1:{port}", "100"]) as process:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            time.sleep(0.05)
-        yield MailSink(port, source)
-        process.terminate()
+        try:
+            while socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.05)
+            yield MailSink(port, source)
+        finally:
+            process.terminate()
 
 
 def memory_of(pid: int) -> int:
