@@ -223,6 +223,41 @@ def test_what_a_mail_brings_along_and_when_it_goes(homes, made, tmp_path, monkey
     ]
 
 
+OCCASIONS = {
+    "cart": {"trigger": "{abandoned_cart: {after_hours: 4}}", "priority": 1},
+    "points": {"trigger": "{points_expiring: {within_days: 3}}", "priority": 2},
+}
+LOYALTY = """
+qualifying_days: 365
+expires_after_days: 30
+tiers: [{tier: seed, from_points: 0}]
+earning: [{rule: purchase, event: purchase, points_per_unit: 1, from_day: 2000-01-01}]
+"""
+
+
+def test_a_mail_knows_what_its_occasion_is_about(homes, made, tmp_path):
+    plans = Plans(homes, made, tmp_path / "home", OCCASIONS, contact_policy=POLICY, loyalty=LOYALTY)
+    plans.people(a={}, b={}, c={})
+    cart = {"customer_id": "a", "kind": "add_to_cart", "day": date(2026, 3, 1)}
+    moments = [datetime(2026, 3, 1, hour, tzinfo=UTC) for hour in (9, 10, 11)]
+    articles = zip(("tea", "no page\x1f", "oats"), moments, strict=True)
+    plans.insert(
+        core__products=[
+            {"sku": sku, "name": sku.title(), "price": 4.5, "url": url, "is_active": True}
+            for sku, url in (("tea", None), ("no page\x1f", None), ("oats", "https://shop.example/oats"))
+        ],
+        core__interactions=[{"event_id": sku, "sku": sku, "occurred_at": moment, **cart} for sku, moment in articles],
+        loyalty__balances=[{"customer_id": "b", "points_balance": 70, "last_entry_day": date(2026, 2, 2)}],
+    )
+    assert plans.on(MONDAY).plan() == {"cart": {"send": 1}, "points": {"send": 1}}
+    contexts = context_by_address(plans)
+    shown = [(product["name"], product["url"]) for product in contexts["a@example.com"]["occasion_products"]]
+    assert shown == [("Oats", "https://shop.example/oats"), ("Tea", plans.settings.shop_url)]
+    assert contexts["a@example.com"]["points_expire_date"] is None
+    assert contexts["b@example.com"]["occasion_products"] == []
+    assert contexts["b@example.com"]["points_expire_date"] == "2026-03-04"
+
+
 def run_command(*arguments):
     return CliRunner().invoke(app, arguments)
 

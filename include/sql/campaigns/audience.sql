@@ -63,6 +63,10 @@ select
         when date_diff('day', balances.last_entry_day, $day) >= books.expires_after_days then 0
         else coalesce(balances.points_balance, 0)
     end as points_balance,
+    case
+        when balances.points_balance > 0 and date_diff('day', balances.last_entry_day, $day) < books.expires_after_days
+            then cast(balances.last_entry_day + books.expires_after_days * interval 1 day as date)
+    end as points_expire_date,
     coalesce(scores.churn_risk, 'low') as churn_risk,
     scores.churn_probability,
     memberships.segments

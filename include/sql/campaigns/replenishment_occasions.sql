@@ -55,7 +55,8 @@ select
     triggers.campaign,
     cycles.customer_id,
     cycles.item || ' ' || cast(cycles.last_day as text) as occurrence,
-    cycles.last_day as occasion_day
+    cycles.last_day as occasion_day,
+    case when cycles.per = 'product' then cycles.item end as sku
 from cycles
 inner join rules.replenishment_triggers as triggers on cycles.per = triggers.per
 where date_diff('day', cycles.last_day, $day) + 1 + triggers.days_before >= cycles.gap_days

@@ -30,14 +30,22 @@ select
     plan.customer_id, plan.occurrence, plan.arm, plan.variant, customers.email as address, customers.name,
     customers.country, audience.locale, audience.timezone, hours.best_hour,
     audience.tier, audience.previous_tier, audience.next_tier, audience.points_balance, audience.points_to_next_tier,
-    audience.favourite_category, audience.recency_days, audience.orders
+    audience.points_expire_date, audience.favourite_category, audience.recency_days, audience.orders,
+    about.skus
 from campaigns.plan as plan
 join campaigns.audience as audience on audience.customer_id = plan.customer_id
 join core.customers as customers on customers.customer_id = plan.customer_id
 left join campaigns.best_hours as hours on hours.customer_id = plan.customer_id
+left join (
+    select customer_id, string_agg(sku, chr(31) order by place) as skus
+    from campaigns.occasion_products
+    where campaign = $campaign
+    group by customer_id
+) as about on about.customer_id = plan.customer_id
 where plan.campaign = $campaign and plan.reason = 'send'
 order by plan.customer_id
 """
+_BETWEEN_SKUS = "\x1f"  # a control character: an article with one in its number is not shown
 _TEXTS = ("customer_id", "occurrence", "address", "locale", "timezone", "arm", "variant", "template_hash", "context")
 OUTBOX = pa.schema({**dict.fromkeys(_TEXTS, pa.string()), "not_before": pa.timestamp("us", tz="UTC")})
 BATCH = 5_000  # rows held at once
@@ -55,12 +63,14 @@ class Writer:
     laws: LawBook
     seeds: SeedList
     bestsellers: Mapping[str, tuple[Product, ...]]
+    occasion_products: Mapping[str, Product]
 
     @classmethod
     def open(cls, run: Run, warehouse: Warehouse, settings: Settings) -> "Writer":
         seeds = load_seeds([campaign.id for campaign in load_campaigns(settings)], settings)
         policy, laws = load_contact_policy(settings), load_laws(settings)
-        return cls(run, settings, policy, laws, seeds, best_sold(warehouse, settings))
+        goods = best_sold(warehouse, settings), occasion_products(warehouse, settings)
+        return cls(run, settings, policy, laws, seeds, *goods)
 
     def batches(
         self, campaign: Campaign, hashes: Mapping[tuple[str, str], str], warehouse: Warehouse
@@ -124,6 +134,10 @@ class Writer:
         zone = zone_of(timezone, self.settings)
         return not_before(self.run.send_day, local_time, zone, self.policy.quiet_hours)
 
+    def _about(self, skus: str | None) -> tuple[Product, ...]:
+        named = skus.split(_BETWEEN_SKUS) if skus else ()
+        return tuple(self.occasion_products[sku] for sku in named if sku in self.occasion_products)
+
     def _of_shop(self, locale: str) -> Row:
         return {
             "locale": locale,
@@ -153,7 +167,9 @@ class Writer:
             favourite_category=row["favourite_category"] or "",
             days_since_last_order=row["recency_days"],
             orders=row["orders"],
+            points_expire_date=row["points_expire_date"],
             products=self.bestsellers.get(row["favourite_category"] or "", ()),
+            occasion_products=self._about(row["skus"]),
         )
 
 
@@ -177,18 +193,32 @@ def templates_of(campaign: Campaign) -> list[NewTemplate]:
 
 
 def best_sold(warehouse: Warehouse, settings: Settings) -> dict[str, tuple[Product, ...]]:
-    """Category -> products to show; pages default to the shop's. What no mail could show is left out, and told."""
+    """Category -> products to show."""
     found: dict[str, tuple[Product, ...]] = {}
     for row in warehouse.query("select * from campaigns.bestsellers order by category, place").to_pylist():
-        url, image_url = row["url"] or settings.shop_url, row["image_url"] or ""
-        try:
-            product = Product(name=row["name"], price=row["price"], url=url, image_url=image_url)
-        except ValidationError as error:
-            wrong = ", ".join(f"{problem['loc'][0]} {problem['msg']}" for problem in error.errors())
-            log.warning("Product %s is not shown in mails: %s", row["sku"], wrong)
-            continue
-        found[row["category"]] = (*found.get(row["category"], ()), product)
+        if product := _product(row, settings):
+            found[row["category"]] = (*found.get(row["category"], ()), product)
     return found
+
+
+def occasion_products(warehouse: Warehouse, settings: Settings) -> dict[str, Product]:
+    """SKU -> product, of all that somebody's occasion is about."""
+    rows = warehouse.query(
+        "select sku, name, price, url, image_url from core.products"
+        " where sku in (select sku from campaigns.occasion_products) order by sku"
+    ).to_pylist()
+    return {row["sku"]: product for row in rows if (product := _product(row, settings))}
+
+
+def _product(row: Row, settings: Settings) -> Product | None:
+    """As mails show it, its page by default the shop's. What no mail could show is left out, and told."""
+    url, image_url = row["url"] or settings.shop_url, row["image_url"] or ""
+    try:
+        return Product(name=row["name"], price=row["price"], url=url, image_url=image_url)
+    except ValidationError as error:
+        wrong = ", ".join(f"{problem['loc'][0]} {problem['msg']}" for problem in error.errors())
+        log.warning("Product %s is not shown in mails: %s", row["sku"], wrong)
+        return None
 
 
 def _as_json(context: RenderContext) -> str:

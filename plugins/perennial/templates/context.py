@@ -79,10 +79,20 @@ class RenderContext(Document):
     next_tier: Line = Field(default="", description="Empty at the top.")
     points_balance: int = 0
     points_to_next_tier: int = 0
+    points_expire_date: date | None = Field(
+        default=None, description="From then on all are void, unless some are earned before."
+    )
     favourite_category: Said = ""
     days_since_last_order: int | None = None
     orders: int = 0
-    products: tuple[Product, ...] = Field(default=(), max_length=MAX_PRODUCTS)
+    products: tuple[Product, ...] = Field(
+        default=(), max_length=MAX_PRODUCTS, description="What sells best of the favourite category."
+    )
+    occasion_products: tuple[Product, ...] = Field(
+        default=(),
+        max_length=MAX_PRODUCTS,
+        description="What the campaign's occasion is about: the cart, the order, what was looked at or is used up.",
+    )
     preview: bool = Field(default=False, description="A sample for people's eyes: it says so on top.")
 
 
@@ -108,6 +118,15 @@ def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
         if chinese
         else {"Bypass secateurs": "24.90", "Terracotta pot, 20 cm": "14.50", "Copper watering can": "39.00"}
     )
+    products = [
+        {
+            "name": name,
+            "price": price,
+            "url": f"https://shop.example/p/{n}",
+            "image_url": f"https://shop.example/p/{n}.png",
+        }
+        for n, (name, price) in enumerate(goods.items(), 1)
+    ]
     known = {
         "preferences_url": "https://shop.example/p/sample-token",
         "view_url": "https://shop.example/v/sample-token",
@@ -118,17 +137,11 @@ def sample_contexts(locale: str) -> tuple[RenderContext, RenderContext]:
         "next_tier": "evergreen",
         "points_balance": 1240,
         "points_to_next_tier": 760,
+        "points_expire_date": date(2026, 2, 20),
         "favourite_category": "garden",
         "days_since_last_order": 94,
         "orders": 7,
-        "products": [
-            {
-                "name": name,
-                "price": price,
-                "url": f"https://shop.example/p/{n}",
-                "image_url": f"https://shop.example/p/{n}.png",
-            }
-            for n, (name, price) in enumerate(goods.items(), 1)
-        ],
+        "products": products,
+        "occasion_products": products[:2],
     }
     return RenderContext.model_validate(sparse.model_dump() | known), sparse

@@ -1,8 +1,13 @@
 """Which Jinja a template may use, and how layouts and includes are put in place."""
 
+import re
+
 import pytest
 
 from perennial.foundation.errors import BadConfig
+from perennial.foundation.settings import REPOSITORY
+from perennial.templates.context import VARIABLES
+from perennial.templates.filters import FILTERS
 from rendering import render
 
 COLUMN = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
@@ -27,6 +32,13 @@ def test_a_shared_piece_is_given_what_it_needs_by_with(compiled, context):
     body = '{% with label = "Go", url = shop_url %}{% include "_shared/button.mjml.j2" %}{% endwith %}'
     shared = {"button.mjml.j2": '<mj-button href="{{ url }}">{{ label }}</mj-button>'}
     assert render(compiled(COLUMN.format(body), shared=shared), context()).text == "Go: https://shop.example/\n"
+
+
+def test_the_documentation_lists_every_variable_and_filter():
+    text = (REPOSITORY / "docs" / "campaigns.md").read_text(encoding="utf-8")
+    listed = text.partition("## What a template may say")[2].partition("\n## ")[0]
+    names = {name for code in re.findall("`([^`]+)`", listed) for name in re.findall(r"[a-z_]+", code)}
+    assert names >= VARIABLES | set(FILTERS)
 
 
 @pytest.mark.parametrize(
