@@ -30,6 +30,7 @@ class Scheduler:
 
         self.monkeypatch = monkeypatch
         self.lines: list[str] = []  # what was reported while it ran
+        self.executor = _inline_executor  # made anew of the bag of DAGs, each time that the scheduler works
         # Tests bring DAGs of their own: Airflow would take a changed one up half a minute after the last one only.
         monkeypatch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "0")
         folder = REPOSITORY / "dags"
@@ -91,7 +92,7 @@ class Scheduler:
 
         job = Job()
         runner = SchedulerJobRunner(
-            job=job, num_runs=8, only_idle=True, scheduler_idle_sleep_time=0.05, executors=[_inline_executor(self.bag)]
+            job=job, num_runs=8, only_idle=True, scheduler_idle_sleep_time=0.05, executors=[self.executor(self.bag)]
         )
         run_job(job=job, execute_callable=runner._execute)
 
