@@ -44,6 +44,7 @@ app.add_typer(ledger_app, name="ledger")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 DAY_FORMAT = ["%Y-%m-%d"]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a spreadsheet knows one (OWASP: CSV injection)
 
 
 @app.callback()
@@ -145,7 +146,7 @@ def validate(context: typer.Context) -> None:
 def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(help="One SELECT over the published tables.")],
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for other programs.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated. Text that a spreadsheet takes for a formula begins with '.")] = False,
 ) -> None:
     """Query the published tables, as of the last publication."""
     from perennial.flows import reading
@@ -154,7 +155,7 @@ def query(
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(result.column_names)
-        writer.writerows(list(row.values()) for row in result.to_pylist())
+        writer.writerows([_no_formula(value) for value in row.values()] for row in result.to_pylist())
         return
     show_rows(result.to_pylist(), result.column_names)
 
@@ -678,6 +679,11 @@ def show_rows(rows: Iterable[dict[str, Any]], columns: list[str]) -> None:
     for row in rows:
         table.add_row(*(Text(plain(row.get(column))) for column in columns))
     console.print(table)
+
+
+def _no_formula(value: object) -> object:
+    """A cell of a CSV file as no spreadsheet computes it: what people write about themselves ends up in exports."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def plain(value: object) -> str:

@@ -56,6 +56,8 @@ def test_several_days_are_published_once_as_of_the_last(perennial, tmp_path):
         "2026-01-29",
         "2026-01-30",
     ]
+    said = "select '=1+1' as a, '@x' as b, '-2' as c, -2 as d, 'a=b' as e, cast(null as text) as f"
+    assert perennial("query", "--csv", said).output.splitlines()[1] == "'=1+1,'@x,'-2,-2,a=b,"
     before = tables(settings)
     assert perennial("run", "--from", "2026-01-27", "--to", "2026-01-28").exit_code == 0  # outdated: nothing is noted
     assert tables(settings) == before

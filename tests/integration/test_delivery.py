@@ -97,6 +97,25 @@ def test_who_said_no_in_the_meantime_is_held(filled):
         assert ledger.messages_of("c1")[0]["reason"] == "suppressed"
 
 
+@pytest.mark.parametrize(("is_pipelining", "in_flight"), [(False, 1), (True, 2)])
+def test_who_says_no_while_mails_leave_gets_none_that_is_not_in_flight(
+    live_by_smtp, monkeypatch, is_pipelining, in_flight
+):
+    monkeypatch.setattr(delivery_flow, "LOOK_AGAIN", 0)
+
+    def everybody_says_no(step, number):
+        if (step, number) == ("DOT", 3):  # of ten mails of one claim two were answered, and the third has arrived
+            with open_ledger(settings) as ledger:
+                ledger.suppress([address_hash(f"person{number}@mail.example") for number in range(10)], "unsubscribe")
+
+    with smtp_server(everybody_says_no, is_pipelining=is_pipelining) as server:
+        settings = live_by_smtp(10, server.port)
+        states = deliver(settings)
+        assert len(server.bodies) == states["accepted"]
+    assert 3 <= states["accepted"] <= 3 + in_flight
+    assert states == {"accepted": states["accepted"], "held": 10 - states["accepted"]}
+
+
 def test_what_cannot_be_written_fails_alone_and_says_why(tmp_path, ledger_url, caplog):
     settings = settings_in(tmp_path, ledger=ledger_url)
     without_name = {name: value for name, value in context_of("Eve").items() if name != "shop_name"}

@@ -127,8 +127,9 @@ class Delivering(RuleBasedStateMachine):
         with open_ledger(self.clock) as ledger:
             settle_unknown(ledger, self.world, self.clock)
 
-    @rule(minutes=st.sampled_from([1, 6, 16]))
-    def time_passes(self, minutes):
+    @rule(minutes=st.sampled_from([1, 6, 16, 60, -60]))
+    def the_clock_moves(self, minutes):
+        """On, or back: clocks are corrected, and those of two hosts differ."""
         self.clock = later(self.clock, minutes=minutes)
 
     @invariant()
@@ -149,7 +150,7 @@ class Delivering(RuleBasedStateMachine):
         self.workers.remove(worker)
 
 
-assert timedelta(minutes=16) > LEASE  # so that `time_passes` can outlive a lease
+assert timedelta(minutes=16) > LEASE  # so that `the_clock_moves` can outlive a lease
 
 TestDelivering = pytest.mark.slow(Delivering.TestCase)
 TestDelivering.settings = settings(

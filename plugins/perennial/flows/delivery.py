@@ -4,8 +4,9 @@ import logging
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
+from math import inf
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from uuid6 import uuid7
@@ -33,6 +34,7 @@ from perennial.templates.compile import CompiledTemplate
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=15)
+LOOK_AGAIN = 1.0  # seconds after which a worker asks once more who has said no
 
 
 def deliver(settings: Settings) -> dict[str, int]:
@@ -168,7 +170,7 @@ def _deliver_batch(ledger: Ledger, provider: Provider[Any], writer: "_Writer", s
         if claim is None:
             journal.discard()
             return False
-        batch = _Batch(claim, ledger.objections(lease_id), journal, settings)
+        batch = _Batch(claim, ledger, journal, settings)
         try:
             for result in provider.send(batch.letters(writer), batch.hand_off):
                 batch.record(result)
@@ -229,10 +231,12 @@ class _Writer:
 class _Batch:
     """One claim on its way: what was handed over, and what became of each message."""
 
-    def __init__(self, claim: Claim, objections: dict[str, str], journal: Journal, settings: Settings) -> None:
+    def __init__(self, claim: Claim, ledger: Ledger, journal: Journal, settings: Settings) -> None:
         self.lease_id = claim.lease_id
         self._claim = claim
-        self._objections = objections
+        self._ledger = ledger
+        self._objections: dict[str, str] = {}
+        self._looked = -inf
         self._journal = journal
         self._settings = settings
         self._done: dict[str, Outcome] = {}
@@ -242,8 +246,7 @@ class _Batch:
         """The letters to send; what is held back or cannot be written gets its outcome here."""
         templates = {key: compiled(template) for key, template in self._claim.templates.items()}
         for message in self._claim.messages:
-            objection = self._objections.get(message.message_id)
-            if objection:
+            if objection := self._objection(message.message_id):
                 self._done[message.message_id] = Outcome(message.message_id, State.HELD, reason=objection)
                 continue
             try:
@@ -253,6 +256,13 @@ class _Batch:
                 log.warning("Message %s cannot be written: %s", message.message_id, error)
                 continue
             yield letter
+
+    def _objection(self, message_id: str) -> str | None:
+        """What speaks against a message by now: where mail leaves slowly a batch takes minutes, and people say no."""
+        if monotonic() - self._looked >= LOOK_AGAIN:
+            self._objections = self._ledger.objections(self.lease_id)
+            self._looked = monotonic()
+        return self._objections.get(message_id)
 
     def hand_off(self, message_id: str) -> None:
         """Called right before a body leaves."""
