@@ -74,8 +74,8 @@ def _kill_and_finish(home, ledger_url, total, kills, seed):
         while killed < kills:
             begun = server.begun
             with _worker(fields) as worker:
-                while server.begun == begun and worker.is_alive():  # it has to do something first
-                    time.sleep(0.002)
+                while killed % 2 == 0 and server.begun == begun and worker.is_alive():
+                    time.sleep(0.002)  # every second one has begun a request before it may be killed
                 worker.join(chance.random() * chance.choice([0.05, 0.2, 0.8]))
                 killed += worker.is_alive()
                 if not worker.is_alive() and worker.exitcode == 0:
