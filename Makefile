@@ -47,7 +47,7 @@ test: $(INSTALLED)  ## everything that `check` does, and all the tests
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
-chaos: $(INSTALLED)  ## the long proofs: workers killed by the hundred; half an hour, and it prints its figures
+chaos: $(INSTALLED)  ## the long proofs: workers killed by the hundred; ten minutes, and it prints its figures
 	$(BIN)/python -m pytest -m chaos --durations=0
 
 bench: $(INSTALLED)  ## measure, and write docs/benchmarks.md; SCALE=full for a million customers

@@ -20,7 +20,7 @@ from perennial.flows.delivery import deliver
 from perennial.flows.mirror import DECISIONS
 from perennial.foundation.days import Origin, Run, current_time
 from perennial.foundation.errors import BadConfig
-from perennial.ledger import EventKind, Ledger, NewCampaignRun, NewEvent, open_ledger
+from perennial.ledger import EventKind, Ledger, NewCampaignRun, NewEvent, SetAside, open_ledger
 from perennial.ledger.store import connect
 from perennial.warehouse import open_warehouse
 
@@ -148,6 +148,8 @@ def write_to_everybody(shop):
         ledger.unsubscribe(sent["message_id"], method="page", proof={"text_version": "1", "by": "zebulon"})
         ledger.record_events([event(sent["message_id"], settings, "e1")])
         ledger.answer(sent["message_id"], "nps", 3, "Zebulon waited for weeks")
+        aside = [SetAside("unknown kind", json.dumps({"email": one})) for one in ("Zebulon@marker.example", "b@c.de")]
+        ledger.take_in("test", [], aside)
     journal = next((settings.ledger_dir / "journal").glob("*.journal"))
     line = {"result": sent["message_id"], "verdict": "accepted", "reply": "250 for ZEBULON@marker.example"}
     with journal.open("a") as file:
@@ -210,7 +212,7 @@ def test_a_person_is_handed_all_and_erased_from_all(shop, tmp_path, monkeypatch)
     assert {"landing/.csv", "landing/.gz", "landing/.jsonl", "mailbox/.eml", "ledger/.journal", "ledger/.parquet",
             "published/.duckdb", "quarantine.rows", "raw.customers", "core.customers", "core.identities",
             "campaigns.decisions", "ledger: messages", "ledger: message_events",
-            "ledger: survey_answers", "ledger: consents"} <= before  # fmt: skip
+            "ledger: survey_answers", "ledger: consents", "ledger: set_aside_events"} <= before  # fmt: skip
     earnings = "cast(sum(orders) as bigint) as orders, cast(sum(net_revenue) as decimal(14, 2)) as revenue"
     sums = f"select {earnings} from marts.daily_kpis"
     earned = shop.rows(sums)
@@ -218,7 +220,7 @@ def test_a_person_is_handed_all_and_erased_from_all(shop, tmp_path, monkeypatch)
     figures = persons.export("Zebulon@Marker.Example", tmp_path / "export", settings)
     assert {"raw.order_lines": 2, "raw.customers": 1, "raw.interactions": 2, "quarantine.rows": 1,
             "campaigns.decisions": 1, "ledger.messages": 2, "ledger.message_events": 2, "ledger.consents": 2,
-            "ledger.survey_answers": 1,
+            "ledger.survey_answers": 1, "ledger.set_aside_events": 1,
             "ledger.suppressions": 1}.items() <= figures.items()  # fmt: skip
     written = "".join(path.read_text() for path in (tmp_path / "export").rglob("*.json*"))
     for told in ("Zebulon M", "1970-02-03", "zebulon signed", "My name is Zebulon", "+4930987654321", "Ada0"):

@@ -101,7 +101,7 @@ def _from_stores(
     is_changed |= receipt("mailbox", {"mails": _from_mailbox(message_ids, settings)})
     is_changed |= receipt("journals", {"files": _from_journals(person.addresses, settings)})
     is_changed |= receipt("frozen_files", {"files": _from_frozen_files(person, ledger, settings)})
-    done = ledger.erase_person(person.customer_ids, person.address_hashes)
+    done = ledger.erase_person(person.customer_ids, person.address_hashes, persons.telling(person))
     if done["on_their_way"]:
         waiting.append("mail that is just being sent (run this again in some minutes)")
     else:

@@ -102,7 +102,7 @@ def export(who: str, into: Path, settings: Settings) -> dict[str, object]:
         into.mkdir(parents=True, exist_ok=True, mode=0o700)
         for table, rows in _rows_about(person, warehouse, settings):
             figures[table] = _write(into / "warehouse" / f"{table}.jsonl", rows)
-        for table, rows in ledger.held_about(person.customer_ids, person.address_hashes).items():
+        for table, rows in ledger.held_about(person.customer_ids, person.address_hashes, telling(person)).items():
             figures[f"ledger.{table}"] = _write(into / "ledger" / f"{table}.jsonl", rows)
     about = asdict(person) | {"exported_at": current_time(settings), "rows": figures}
     (into / "person.json").write_text(_json(about, indent=2) + "\n", encoding="utf-8")

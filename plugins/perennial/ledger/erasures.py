@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, or_, select, text
+from sqlalchemy import Connection, Table, bindparam, false, func, or_, select, text
 from uuid6 import uuid7
 
 from perennial.contracts.erased import Erased, salted
@@ -27,6 +27,7 @@ from perennial.ledger.tables import (
     ledger_state,
     message_events,
     messages,
+    set_aside_events,
     subscriptions,
     suppressions,
     survey_answers,
@@ -86,8 +87,14 @@ class Erasures(Permissions):
         with self._reading() as connection:
             return {row.store: {"done_at": row.done_at, **row.details} for row in connection.execute(query)}
 
-    def held_about(self, customer_ids: Sequence[str], address_hashes: Sequence[str]) -> dict[str, list[Row]]:
-        """Every row about a person, by table, whole: with addresses, contents and proofs."""
+    def held_about(
+        self, customer_ids: Sequence[str], address_hashes: Sequence[str], words: Sequence[str] = ()
+    ) -> dict[str, list[Row]]:
+        """
+        Every row about a person, by table, whole: with addresses, contents and proofs.
+
+        `words`, in lower case, tell the person in events that nobody understood.
+        """
         with self._reading() as connection:
             mine = _rows(connection, messages, _of_person(messages, customer_ids, address_hashes))
             ids = [row["message_id"] for row in mine]
@@ -104,12 +111,16 @@ class Erasures(Permissions):
                 "consents": _rows(connection, consents, said),
                 "suppressions": _rows(connection, suppressions, suppressions.c.address_hash.in_(address_hashes)),
                 "subscriptions": _rows(connection, subscriptions, subscriptions.c.address_hash.in_(address_hashes)),
+                "set_aside_events": _rows(connection, set_aside_events, _telling(words)),
             }
 
-    def erase_person(self, customer_ids: Sequence[str], address_hashes: Sequence[str]) -> dict[str, int]:
+    def erase_person(
+        self, customer_ids: Sequence[str], address_hashes: Sequence[str], words: Sequence[str] = ()
+    ) -> dict[str, int]:
         """
         Take a person out of messages, events, answers, consents and suppressions; returns the rows changed by table.
 
+        Events that nobody understood and that hold one of `words` (lower case) are deleted.
         Messages that wait are cancelled. `on_their_way` are left as they are until they are settled: then again.
         """
         now = self._now()
@@ -174,6 +185,7 @@ class Erasures(Permissions):
                     for row in blocked
                 ],
             )
+            aside = connection.execute(set_aside_events.delete().where(_telling(words))).rowcount
             asked = _rows(connection, subscriptions, subscriptions.c.address_hash.in_(address_hashes))
             _update(
                 connection,
@@ -190,6 +202,7 @@ class Erasures(Permissions):
             "consents": len(said),
             "suppressions": len(blocked),
             "subscriptions": len(asked),
+            "set_aside_events": aside,
         }
 
     def replace_frozen(
@@ -213,7 +226,10 @@ class Erasures(Permissions):
         if self._engine.dialect.name == "postgresql":
             with plain_errors(self._engine), self._engine.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT").execute(
-                    text("vacuum messages, message_events, survey_answers, consents, suppressions, subscriptions")
+                    text(
+                        "vacuum messages, message_events, set_aside_events, survey_answers, consents, suppressions,"
+                        " subscriptions"
+                    )
                 )
             return
         with self._engine.connect() as connection:
@@ -243,6 +259,11 @@ def _of_person(
 
 def _about(message_ids: Sequence[str], table: Table) -> Any:
     return table.c.message_id.in_(message_ids)
+
+
+def _telling(words: Sequence[str]) -> Any:
+    body = func.lower(set_aside_events.c.body)
+    return or_(false(), *(body.contains(word, autoescape=True) for word in words))
 
 
 def _rows(connection: Connection, table: Table, condition: Any) -> list[Row]:
