@@ -109,7 +109,7 @@ def _prf(secret: bytes, purpose: Purpose, part: str, data: bytes) -> bytes:
 
 
 def _xor(left: bytes, right: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+    return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(_SIZE)
 
 
 def _make(path: Path) -> None:
