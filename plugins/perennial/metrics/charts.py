@@ -56,11 +56,13 @@ def daily(rows: Rows, *, value: str, mean: str | None, colour: str, alt: str, wi
             line = base.mark_line(stroke=colour, strokeWidth=2.5).encode(
                 days, altair.Y(f"{value}:Q", axis=form, scale=altair.Scale(zero=False, nice=True))
             )
-            dots = base.mark_circle(opacity=0, size=60).encode(days, altair.Y(f"{value}:Q"), description="label:N")
+            dots = base.mark_circle(opacity=0, size=60).encode(
+                days, altair.Y(f"{value}:Q"), description=altair.Description("label:N")
+            )
             return altair.layer(line, dots).properties(width=width, height=200)
         thickness = max(1.0, min(14.0, 0.72 * (width - 50) / max(len(rows), 1)))
         bars = base.mark_bar(fill=colour, opacity=0.38, width=thickness).encode(
-            days, altair.Y(f"{value}:Q", axis=form), description="label:N"
+            days, altair.Y(f"{value}:Q", axis=form), description=altair.Description("label:N")
         )
         line = base.mark_line(stroke=colour, strokeWidth=2.5).encode(days, altair.Y(f"{mean}:Q"))
         return altair.layer(bars, line).properties(width=width, height=240 if width == WIDE else 200)
@@ -112,10 +114,10 @@ def rfm_map(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
         cells = base.mark_rect(opacity=0.3, cornerRadius=2).encode(
             altair.X("left:Q", scale=x_scale, axis=across),
             altair.Y("low:Q", scale=y_scale, axis=upwards),
-            x2="right:Q",
-            y2="high:Q",
+            x2=altair.X2("right:Q"),
+            y2=altair.Y2("high:Q"),
             color=hue,
-            description="label:N",
+            description=altair.Description("label:N"),
         )
         radius = (width - 70) / 27.4 / 2
         dots = (
@@ -130,7 +132,7 @@ def rfm_map(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
                     scale=altair.Scale(domain=[0, max(most, 1)], range=[0, 3.1 * (1.5 * radius) ** 2]),
                     legend=None,
                 ),
-                description="label:N",
+                description=altair.Description("label:N"),
             )
         )
         return altair.layer(cells, dots).properties(width=width, height=390 if width > NARROW else 290)
@@ -158,10 +160,10 @@ def columns(rows: Rows, *, value: str, colours: Mapping[str, str], alt: str) -> 
             .encode(
                 altair.X("left:Q", scale=altair.Scale(domain=[0, 1]), axis=shares),
                 altair.Y("bottom:Q", axis=altair.Axis(labelExpr=_SHORT)),
-                x2="right:Q",
-                y2="top:Q",
+                x2=altair.X2("right:Q"),
+                y2=altair.Y2("top:Q"),
                 color=_hue("group", colours),
-                description="label:N",
+                description=altair.Description("label:N"),
             )
             .properties(width=width, height=190)
         )
@@ -181,10 +183,14 @@ def intervals(rows: Rows, colours: Mapping[str, str], *, alt: str) -> Markup:
         hue = _hue("group", colours)
         shares = altair.Axis(format=".0%")
         spans = base.mark_rule(strokeWidth=3, opacity=0.45).encode(
-            altair.X("low:Q", axis=shares), place, x2="high:Q", color=hue, description="label:N"
+            altair.X("low:Q", axis=shares),
+            place,
+            x2=altair.X2("high:Q"),
+            color=hue,
+            description=altair.Description("label:N"),
         )
         dots = base.mark_circle(size=110, opacity=1).encode(
-            altair.X("share:Q"), place, color=hue, description="label:N"
+            altair.X("share:Q"), place, color=hue, description=altair.Description("label:N")
         )
         return altair.layer(spans, dots).properties(width=width, height=36 + 34 * len(rows))
 

@@ -9,6 +9,7 @@ template can take long or grow large, whoever wrote it.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,7 +88,7 @@ def refuse(file: Path, line: int, problem: str) -> NoReturn:
 def _expand(file: Path, shared: Sequence[Path], locale: str, within: tuple[Path, ...]) -> list[Piece]:
     if file in within:
         raise BadConfig(f"{file}: includes itself, by way of {', '.join(path.name for path in within)}.")
-    pieces = _lex(file)
+    pieces: Sequence[Piece] = _pieces(file, _read(file))
     layout = next((piece for piece in pieces if piece.text.strip()), None)
     if layout and layout.tag == "extends":
         base = _expand(_shared_file(layout, shared, locale), shared, locale, (*within, file))
@@ -104,22 +105,30 @@ def _expand(file: Path, shared: Sequence[Path], locale: str, within: tuple[Path,
     return expanded if within else [piece for piece in expanded if piece.tag not in ("block", "endblock")]
 
 
-def _tokens(file: Path) -> list[tuple[int, str, str]]:
-    """Line, kind and text of everything in the file, as Jinja's own lexer sees it."""
+def _read(file: Path) -> str:
     try:
-        return list(_PLAIN.lex(file.read_text(encoding="utf-8"), filename=str(file)))
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise BadConfig(f"{file}: no such file.") from error
     except UnicodeDecodeError as error:
         raise BadConfig(f"{file}: is not UTF-8: {error}.") from error
+
+
+def _tokens(file: Path, text: str) -> list[tuple[int, str, str]]:
+    """Line, kind and text of everything in the file, as Jinja's own lexer sees it."""
+    try:
+        return list(_PLAIN.lex(text, filename=str(file)))
     except TemplateSyntaxError as error:
         raise BadConfig(f"{file}, line {error.lineno}: {error.message}") from error
 
 
-def _lex(file: Path) -> list[Piece]:
+@lru_cache(
+    maxsize=512
+)  # layouts and shared pieces are in every mail, and each is compiled to be checked, then to be sent
+def _pieces(file: Path, text: str) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     tag: list[tuple[int, str, str]] = []
-    for line, kind, value in _tokens(file):
+    for line, kind, value in _tokens(file, text):
         if kind in ("variable_begin", "block_begin", "comment_begin", "raw_begin"):
             tag = [(line, kind, value)]
         elif not tag:
@@ -134,7 +143,7 @@ def _lex(file: Path) -> list[Piece]:
             tag = []
     if tag:
         refuse(file, tag[0][0], f"{tag[0][2]} is not closed.")
-    return pieces
+    return tuple(pieces)
 
 
 def _tag(tokens: list[tuple[int, str, str]], file: Path) -> Piece:
@@ -206,6 +215,7 @@ def _block_name(tag: Piece) -> str:
     return match[1] if match else refuse(tag.file, tag.line, f"{tag.text}: write {{% block name %}}.")
 
 
+@lru_cache(maxsize=512)
 def _check(source: Source) -> None:
     if len(source.text) > MAX_SOURCE:
         raise BadConfig(f"{source.file}: {len(source.text)} characters with its includes; at most {MAX_SOURCE}.")
